@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * kaja/admin.h - topics, their properties, and what can be asked about partitions.
+ */
+#ifndef KAJA_ADMIN_H
+#define KAJA_ADMIN_H
+#ifndef KAJA_H
+#error "include <kaja.h>, not its parts"
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A topic as kaja_admin_topics() and kaja_admin_topic() show it. */
+struct kaja_topic_info {
+    const char *name;
+    char id[23]; /* URL-safe base64 of the 16 bytes, NUL-terminated. Kafka: TopicId */
+    int32_t partition_count;
+    int internal; /* 1 for __consumer_offsets and its like */
+    int adopted;  /* 1 if found without a catalog: retention is off until configured */
+};
+
+struct kaja_topic_list {
+    size_t count;
+    const struct kaja_topic_info *topics; /* sorted by name */
+};
+
+/* Creates a topic. partition_count -1: num.partitions. The topic properties set in conf (may be
+ * NULL) become its own. Kafka: createTopics().
+ * Errors: INVALID_TOPIC_EXCEPTION, TOPIC_ALREADY_EXISTS, INVALID_PARTITIONS, INVALID_CONFIG,
+ * READ_ONLY, DISK_FULL, LOCK_TIMED_OUT. Threads: any. Blocks: for a flush. */
+KAJA_API int kaja_admin_create_topic(struct kaja_store *store, const char *topic,
+                                     int32_t partition_count, const struct kaja_conf *conf);
+
+/* Deletes a topic: unknown from now on to every process; its files go away once nobody maps them.
+ * Errors: UNKNOWN_TOPIC_OR_PARTITION, READ_ONLY, LOCK_TIMED_OUT. Threads: any. Blocks: briefly. */
+KAJA_API int kaja_admin_delete_topic(struct kaja_store *store, const char *topic);
+
+/* Raises the number of partitions. Records stay where they are. Kafka: createPartitions().
+ * Errors: UNKNOWN_TOPIC_OR_PARTITION, INVALID_PARTITIONS (not an increase), READ_ONLY.
+ * Threads: any. Blocks: for a flush. */
+KAJA_API int kaja_admin_add_partitions(struct kaja_store *store, const char *topic,
+                                       int32_t partition_count);
+
+/* All topics, or one. Ownership: the caller's, kaja_topic_list_free().
+ * Errors: UNKNOWN_TOPIC_OR_PARTITION (kaja_admin_topic). Threads: any. Blocks: no. */
+KAJA_API int kaja_admin_topics(struct kaja_store *store, struct kaja_topic_list **ret_list);
+KAJA_API int kaja_admin_topic(struct kaja_store *store, const char *topic,
+                              struct kaja_topic_list **ret_list);
+KAJA_API void kaja_topic_list_free(struct kaja_topic_list *list);
+
+/* Where a value of a topic's property comes from. Kafka: ConfigSource. */
+enum kaja_config_source {
+    KAJA_CONFIG_TOPIC = 1,   /* DYNAMIC_TOPIC_CONFIG */
+    KAJA_CONFIG_STORE = 2,   /* STATIC_BROKER_CONFIG: the directory's own */
+    KAJA_CONFIG_DEFAULT = 3  /* DEFAULT_CONFIG */
+};
+
+struct kaja_config_entry {
+    const char *name;
+    const char *value; /* in force */
+    enum kaja_config_source source;
+    const char *topic_value;   /* set on the topic, or NULL */
+    const char *store_value;   /* set on the directory under broker_name, or NULL */
+    const char *default_value;
+    const char *broker_name;
+};
+
+struct kaja_config_list {
+    size_t count;
+    const struct kaja_config_entry *entries; /* sorted by name */
+};
+
+/* Every topic property with its value in force; topic NULL: the directory-wide properties (source
+ * STORE or DEFAULT). Kafka: describeConfigs(). Ownership: the caller's, kaja_config_list_free().
+ * Errors: UNKNOWN_TOPIC_OR_PARTITION. Threads: any. Blocks: no. */
+KAJA_API int kaja_admin_configs(struct kaja_store *store, const char *topic,
+                                struct kaja_config_list **ret_list);
+KAJA_API void kaja_config_list_free(struct kaja_config_list *list);
+
+/* Sets the topic properties in set (may be NULL) and removes the named ones, together or not at
+ * all; topic NULL: the directory's. Kafka: incrementalAlterConfigs().
+ * Errors: UNKNOWN_TOPIC_OR_PARTITION, INVALID_CONFIG, READ_ONLY. Threads: any. Blocks: for a flush. */
+KAJA_API int kaja_admin_alter_configs(struct kaja_store *store, const char *topic,
+                                      const struct kaja_conf *set, const char *const *remove,
+                                      size_t remove_count);
+
+/* The offsets of a partition. Invariant: log_start <= last_stable <= high_watermark <= end. */
+struct kaja_partition_info {
+    int64_t log_start_offset;
+    int64_t last_stable_offset;
+    int64_t high_watermark;
+    int64_t end_offset;
+    int64_t durable_offset; /* everything below survives a power cut */
+    int64_t bytes;          /* of its .log files, prepared space left out */
+    int32_t segment_count;
+    int poisoned; /* 1 if appends are refused after a failed flush */
+};
+
+/* Errors: UNKNOWN_TOPIC_OR_PARTITION. Threads: any. Blocks: no. */
+KAJA_API int kaja_admin_partition(struct kaja_store *store, const char *topic, int32_t partition,
+                                  struct kaja_partition_info *ret_info);
+
+/* An offset by time: timestamp_ms >= 0 gives the first offset whose record has at least that
+ * timestamp; KAJA_OFFSET_LATEST, _EARLIEST and _MAX_TIMESTAMP as in Kafka. Not found:
+ * KAJA_OFFSET_NONE and timestamp -1. isolation: 0 read_uncommitted, 1 read_committed.
+ * Kafka: listOffsets(). Errors: UNKNOWN_TOPIC_OR_PARTITION, INVALID_ARG, DAMAGED. Threads: any.
+ * Blocks: on reads. */
+KAJA_API int kaja_admin_offset_for_time(struct kaja_store *store, const char *topic,
+                                        int32_t partition, int64_t timestamp_ms, int isolation,
+                                        int64_t *ret_offset, int64_t *ret_timestamp);
+
+/* Records below offset are no longer readable (-1: all up to the high watermark). Gives the new log
+ * start offset. Kafka: deleteRecords().
+ * Errors: UNKNOWN_TOPIC_OR_PARTITION, OFFSET_OUT_OF_RANGE, POLICY_VIOLATION, READ_ONLY.
+ * Threads: any. Blocks: briefly. */
+KAJA_API int kaja_admin_delete_records(struct kaja_store *store, const char *topic,
+                                       int32_t partition, int64_t offset, int64_t *ret_low_watermark);
+
+/* Makes everything that is readable durable, for all partitions (topic NULL) or one topic's.
+ * Errors: UNKNOWN_TOPIC_OR_PARTITION, POISONED, KAFKA_STORAGE_ERROR. Threads: any. Blocks: for flushes. */
+KAJA_API int kaja_admin_flush(struct kaja_store *store, const char *topic);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * kaja/producer.h - sending records.
+ */
+#ifndef KAJA_PRODUCER_H
+#define KAJA_PRODUCER_H
+#ifndef KAJA_H
+#error "include <kaja.h>, not its parts"
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Any number of threads may share a producer. Kafka: KafkaProducer. */
+struct kaja_producer;
+
+/* What became of a record. Kafka: RecordMetadata. */
+struct kaja_metadata {
+    const char *topic; /* valid during the callback; NULL from kaja_producer_send() */
+    int32_t partition; /* -1 if none was chosen */
+    int64_t offset;    /* -1 if it failed, or with acks=0 */
+    int64_t timestamp; /* the record's, or the append time of a LogAppendTime topic; -1 if it failed */
+};
+
+/* A record was acknowledged (error 0) or failed. Runs only inside kaja_producer_poll(), _flush(),
+ * _close() of the caller's own thread, callbacks of one partition in offset order. May produce;
+ * must not flush or close (KAJA_ERR_STATE). */
+typedef void kaja_delivery_callback(void *arg, int error, const struct kaja_metadata *metadata);
+
+/* Opens a producer with the producer properties of conf (NULL: defaults).
+ * Ownership: the handle is the caller's, until kaja_producer_close(), before the store's.
+ * Errors: INVALID_CONFIG, CONFLICT, READ_ONLY, UNSUPPORTED_FEATURE. Threads: any. Blocks: no. */
+KAJA_API int kaja_producer_open(struct kaja_store *store, const struct kaja_conf *conf,
+                                struct kaja_producer **ret_producer);
+
+/* Queues a record and returns; callback (may be NULL) hears what became of it. The topic is made if
+ * it does not exist and auto.create.topics.enable. Kafka: send() with a Callback.
+ * Errors (the callback is then not called): INVALID_ARG, RECORD_TOO_LARGE, UNKNOWN_TOPIC_OR_PARTITION,
+ * UNKNOWN_PARTITION, INVALID_TOPIC_EXCEPTION, BUFFER_EXHAUSTED, QUEUE_FULL, STATE,
+ * INVALID_TIMESTAMP, INVALID_RECORD. Threads: any. Blocks: up to max.block.ms while buffer.memory is full. */
+KAJA_API int kaja_producer_produce(struct kaja_producer *producer, const struct kaja_record *record,
+                                   kaja_delivery_callback *callback, void *arg);
+
+/* Sends a record and waits until it is acknowledged at the producer's acks level. A timeout does
+ * not take the record back: it may still arrive. Kafka: send().get().
+ * Errors: those of produce, the delivery error, TIMED_OUT. Threads: any.
+ * Blocks: up to timeout_ms. */
+KAJA_API int kaja_producer_send(struct kaja_producer *producer, const struct kaja_record *record,
+                                int64_t timeout_ms, struct kaja_metadata *ret_metadata);
+
+/* Serves delivery callbacks and events, waiting up to timeout_ms for the first. The number of
+ * callbacks served goes to *ret_count (may be NULL).
+ * Errors: those of due background work without worker threads. Threads: any. Blocks: up to timeout_ms. */
+KAJA_API int kaja_producer_poll(struct kaja_producer *producer, int64_t timeout_ms, size_t *ret_count);
+
+/* Waits until every record produced before the call is acknowledged or failed, serving callbacks.
+ * Errors: TIMED_OUT, STATE (inside a callback). Threads: any. Blocks: up to timeout_ms. */
+KAJA_API int kaja_producer_flush(struct kaja_producer *producer, int64_t timeout_ms);
+
+/* Flushes for up to timeout_ms (0: not at all), fails what is left with DESTROYED, serves the
+ * remaining callbacks and frees the handle. NULL is allowed. The handle is gone unless STATE.
+ * Errors: TIMED_OUT (records were failed), STATE (inside a callback: nothing happened).
+ * Threads: one. Blocks: up to timeout_ms and for one flush. */
+KAJA_API int kaja_producer_close(struct kaja_producer *producer, int64_t timeout_ms);
+
+/* The partition that the default partitioner gives a key: (murmur2(key) & 0x7fffffff) % count.
+ * count must be positive; a NULL key is taken as an empty one.
+ * Errors: none. Threads: any. Blocks: no. */
+KAJA_API int32_t kaja_partition_for_key(const void *key, size_t key_bytes, int32_t count);
+
+/* Kafka's 32-bit murmur2 with its seed. Errors: none. Threads: any. Blocks: no. */
+KAJA_API int32_t kaja_murmur2(const void *key, size_t key_bytes);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * base/lock_table.h - every mutex of the library, in the order in which they may be nested: a
+ * thread that holds a lock may take only locks of a higher rank. Debug builds assert it. A row is
+ *
+ *     KJ_LOCK(name, rank, what it protects)
+ *
+ * Locks between processes (os/shared) have an order of their own: door < catalog < append lock of a
+ * partition < flush lock is never nested inside append; see man/kaja-processes.7.
+ */
+/* clang-format off */
+KJ_LOCK(STORE,      10, "a store handle's list of topics, partitions and tasks")
+KJ_LOCK(PRODUCER,   20, "a producer's table of partitions and its reports")
+KJ_LOCK(OPEN_BATCH, 30, "the open batch and the queue of sealed ones of one partition of one producer")
+KJ_LOCK(LOG_DRAIN,  40, "order of appends of one partition of one producer")
+KJ_LOCK(LOG_APPEND, 50, "appending to one partition of one handle, nested around its append lock between processes")
+KJ_LOCK(LOG_SEGMENTS, 60, "the list of segments of one partition of one handle")
+KJ_LOCK(FLUSHER,    70, "who flushes for whom in one handle")
+KJ_LOCK(FILES,      80, "open descriptors and maps of one handle")
+KJ_LOCK(RING,       85, "the io_uring of one handle")
+KJ_LOCK(BUFFERS,    88, "a producer's buffer pool")
+KJ_LOCK(EVENTS,     90, "a store's queue of events")
+KJ_LOCK(WORKER,     92, "what the worker shall do next")
+KJ_LOCK(LEAF,       99, "small private things; nothing is taken inside")
+/* clang-format on */

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * tests/kjtest.h - what every test includes: cmocka and a few words of our own.
+ */
+#ifndef KJTEST_H
+#define KJTEST_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <kaja.h>
+
+/* Asserts success and shows the story of a failure. */
+#define assert_ok(expr)                                                                            \
+    do {                                                                                           \
+        int assert_ok_err_ = (expr);                                                               \
+        if (assert_ok_err_ != 0)                                                                   \
+            fail_msg("%s: %s (%s)", #expr, kaja_error_name(assert_ok_err_), kaja_error_detail());  \
+    } while (0)
+
+#define assert_err(expr, code)                                                                     \
+    do {                                                                                           \
+        int assert_err_ = (expr);                                                                  \
+        if (assert_err_ != (code))                                                                 \
+            fail_msg("%s: %s instead of %s (%s)", #expr, kaja_error_name(assert_err_), #code,      \
+                     kaja_error_detail());                                                         \
+    } while (0)
+
+#endif

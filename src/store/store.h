@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * store/store.h - one open directory: which topics there are, who else is here, and the background work.
+ * A kj_store is one handle, which counts as one process (design: kaja-processes.7).
+ *
+ * Kafka: LogManager, ReplicaManager, the metadata cache.
+ */
+#ifndef KJ_STORE_STORE_H
+#define KJ_STORE_STORE_H
+
+#include "base/err.h"
+#include "log/log.h"
+#include "os/clock.h"
+#include "os/io.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A property in the catalog: names and values as strings, already checked by api/. */
+struct kj_property {
+    const char *name;
+    const char *value;
+};
+
+/* What the store must know about properties, answered by api/, which owns the table: news travels up
+ * only through these callbacks. */
+struct kj_property_rules {
+    /* The effective log config of a topic with these own properties and these of the directory.
+     * INVALID_CONFIG. Used for catalogs written by others too: unknown names are an error there. */
+    int (*log_config)(const struct kj_property *topic, size_t topic_count,
+                      const struct kj_property *directory, size_t directory_count,
+                      struct kj_log_config *ret_config);
+};
+
+struct kj_store_options {
+    const char *path;
+    bool create;
+    bool read_only;
+    bool allow_any_fs;  /* kaja.fs.allow */
+    bool fetch_copy;
+    enum kj_io_backend backend;
+    unsigned flush_threads;
+    unsigned background_threads; /* 0 or 1 */
+    int64_t lock_timeout_ms;
+    int64_t memory_max, disk_max;
+    size_t fd_max, map_max; /* 0: from the process limits */
+    int64_t prepare_max_bytes;
+    size_t producer_ids_max;
+    size_t event_queue_max;
+    int32_t num_partitions; /* of automatic creation */
+    bool auto_create;
+    int64_t retention_check_ms;
+    int64_t checkpoint_ms;      /* recovery points */
+    int64_t start_checkpoint_ms; /* log starts */
+    /* The directory-wide properties this handle was told (scope "store" of the directory): a new
+     * directory stores them; in an existing one each must equal what is stored, else CONFLICT. */
+    const struct kj_property *directory;
+    size_t directory_count;
+    struct kj_property_rules rules;
+    /* seams; NULL: the real ones */
+    const struct kj_clock *clock;
+    struct kj_io *io;          /* taken over */
+    kj_io_step *io_step;
+    kj_shared_step_fn *shared_step;
+    void *step_arg;
+};
+
+struct kj_store;
+struct kj_topic;     /* one incarnation of a topic as this handle knows it; refcounted */
+struct kj_partition; /* lives as long as its topic */
+
+int kj_store_open(const struct kj_store_options *options, struct kj_store **ret_store);
+/* Everything above must be closed. */
+int kj_store_close(struct kj_store *store);
+/* FORKED in a child of fork(): every public call begins with it. */
+int kj_store_check(struct kj_store *store);
+
+int kj_store_step(struct kj_store *store);
+int64_t kj_store_next_deadline_ns(struct kj_store *store);
+const struct kj_clock *kj_store_clock(struct kj_store *store);
+struct kj_io *kj_store_io(struct kj_store *store);
+/* Runs step soon in the worker; without a worker nothing happens. */
+void kj_store_poke(struct kj_store *store);
+
+/* What upper rooms let the worker do (the producer's sender): called in each step, returns when it
+ * wants to be called next. Unregistering waits until no call runs. */
+typedef int64_t kj_store_task_run(void *arg);
+struct kj_store_task {
+    kj_store_task_run *run;
+    void *arg;
+    struct kj_store_task *next; /* the store's */
+};
+void kj_store_task_add(struct kj_store *store, struct kj_store_task *task);
+void kj_store_task_remove(struct kj_store *store, struct kj_store_task *task);
+
+/* --- events --- */
+struct kj_event {
+    int kind, error;
+    char topic[256];
+    int32_t partition;
+    int64_t offset, end_offset;
+    char text[512];
+};
+void kj_store_event_add(struct kj_store *store, const struct kj_event *event);
+bool kj_store_event_take(struct kj_store *store, struct kj_event *ret_event);
+
+/* --- topics; names are checked inside --- */
+
+/* The topic as of now (catalog generation looked at: cheap when nothing changed); held for the caller.
+ * create: made if missing and auto_create. UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION. */
+int kj_topic_find(struct kj_store *store, const char *name, bool create, struct kj_topic **ret_topic);
+void kj_topic_hold(struct kj_topic *topic);
+void kj_topic_release(struct kj_topic *topic);
+const char *kj_topic_name(const struct kj_topic *topic);
+const uint8_t *kj_topic_id(const struct kj_topic *topic);
+int32_t kj_topic_partition_count(struct kj_topic *topic); /* grows when partitions are added */
+bool kj_topic_deleted(struct kj_topic *topic);            /* this incarnation is gone */
+bool kj_topic_internal(const struct kj_topic *topic);
+bool kj_topic_adopted(const struct kj_topic *topic);
+/* A snapshot of the properties in force, for checks in the producer. */
+void kj_topic_config(struct kj_topic *topic, struct kj_log_config *ret_config);
+/* UNKNOWN_PARTITION. Loaded (kj_log_load) on first use. Valid while the topic is held. */
+int kj_topic_partition(struct kj_topic *topic, int32_t partition, struct kj_partition **ret_partition);
+
+typedef int kj_topic_callback(void *arg, struct kj_topic *topic);
+int kj_store_topics(struct kj_store *store, kj_topic_callback *callback, void *arg); /* sorted by name */
+/* Rises whenever topics, partition counts or properties changed, in any process. */
+uint64_t kj_store_catalog_generation(struct kj_store *store);
+
+int kj_topic_create(struct kj_store *store, const char *name, int32_t partition_count,
+                    const struct kj_property *properties, size_t property_count);
+int kj_topic_delete(struct kj_store *store, const char *name);
+int kj_topic_add_partitions(struct kj_store *store, const char *name, int32_t partition_count);
+/* Own properties of a topic, or the directory's (name NULL). Strings: kj_free_properties(). */
+int kj_topic_properties(struct kj_store *store, const char *name, struct kj_property **ret_properties,
+                        size_t *ret_count);
+void kj_free_properties(struct kj_property *properties, size_t count);
+/* Sets and removes together. */
+int kj_topic_alter(struct kj_store *store, const char *name, const struct kj_property *set,
+                   size_t set_count, const char *const *remove, size_t remove_count);
+
+/* --- partitions --- */
+
+struct kj_log *kj_partition_log(struct kj_partition *partition);
+int32_t kj_partition_number(const struct kj_partition *partition);
+struct kj_topic *kj_partition_topic(const struct kj_partition *partition);
+
+/* Appends and wakes whoever waits for records. Does not wait for flushes. */
+int kj_partition_append(struct kj_partition *partition, struct kj_append_batch *batches, size_t count,
+                        enum kj_append_origin origin);
+
+/* Makes partitions durable up to their ends as of the call, all in one flush; whoever comes while a
+ * flush runs shares the next one. count 0: every partition of this handle that has acks=all batches
+ * waiting. First error of any. Wakes readers whose high watermark rose. */
+int kj_store_flush(struct kj_store *store, struct kj_partition *const *partitions, size_t count);
+
+/* Waits until one of the partitions has records readable at or behind offsets[i] (high watermark >
+ * offsets[i], or durable when durable_only), *extra changes from extra_expected (may be NULL), or the deadline. Flushes itself what a
+ * dead writer left unflushed. 0, TIMED_OUT. */
+int kj_store_wait(struct kj_store *store, struct kj_partition *const *partitions, const int64_t *offsets,
+                  size_t count, bool durable_only, _Atomic uint32_t *extra, uint32_t extra_expected,
+                  int64_t deadline_ns);
+
+/* DeleteRecords with its policy check. */
+int kj_partition_delete_records(struct kj_partition *partition, int64_t offset, int64_t *ret_log_start);
+
+/* --- numbers --- */
+enum kj_metric {
+#define KJ_METRIC(name, unit, kind, text) KJ_METRIC_##name,
+#include "base/metric_table.h"
+#undef KJ_METRIC
+    KJ_METRIC_COUNT
+};
+uint64_t kj_store_metric(struct kj_store *store, enum kj_metric metric);
+void kj_store_metric_add(struct kj_store *store, enum kj_metric metric, uint64_t n);
+
+#endif

@@ -8,6 +8,7 @@
 
 static _Thread_local struct kj_err_saved story = {.partition = -1, .offset = -1, .pos = -1};
 
+__attribute__((format(printf, 3, 0))) /* clang wants to know */
 static void tell(int code, int os_errno, const char *format, va_list args)
 {
     story.code = code;

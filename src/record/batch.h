@@ -128,7 +128,8 @@ void kj_batch_encode(const struct kj_batch *batch, uint8_t *p);
 
 /* What the bytes at p look like, with available bytes left. Checks only what a scan can: whole
  * header there, magic, length >= 49 and inside available, last_offset_delta >= 0, base offset >= 0.
- * Never tells a story. */
+ * Reads the first min(available, 61) bytes only, so a header alone may lie at p while available counts
+ * what the file has. Never tells a story; *ret_batch is filled for KJ_BATCH_OK alone. */
 enum kj_batch_look {
     KJ_BATCH_OK = 0,
     KJ_BATCH_PARTIAL,   /* fewer bytes than a header, or than the length says: a torn tail */

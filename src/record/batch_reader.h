@@ -20,7 +20,8 @@ struct kj_batch_reader {
 };
 
 /* Starts on the batch at p (bytes long, already looked at; CRC not checked here). A compressed one is
- * decompressed into plain, at most limit bytes of it.
+ * decompressed into plain, whose content it replaces, at most limit bytes of it; views then point
+ * there. Without compression plain is not touched and may be NULL.
  * INVALID_RECORD, BAD_COMPRESSION, UNSUPPORTED_COMPRESSION_TYPE, UNSUPPORTED_MAGIC, RECORD_TOO_LARGE (limit), OUT_OF_MEMORY. */
 int kj_batch_reader_init(struct kj_batch_reader *reader, const uint8_t *p, size_t bytes,
                          struct kj_buffer *plain, size_t limit);
@@ -40,14 +41,12 @@ static inline int kj_batch_reader_next(struct kj_batch_reader *reader, struct kj
 }
 int kj_batch_reader_fault(const struct kj_batch_reader *reader);
 
-/* The timestamp of a record of the batch, by its type. */
+/* The timestamp of a record of the batch, by its type; -1 if it has none. */
 static inline int64_t kj_batch_record_timestamp(const struct kj_batch *batch,
                                                 const struct kj_record_view *view)
 {
     if (kj_batch_has(batch, KJ_ATTR_LOG_APPEND_TIME))
         return batch->max_timestamp;
-    if (batch->base_timestamp == -1)
-        return -1;
     return (int64_t)((uint64_t)batch->base_timestamp + (uint64_t)view->timestamp_delta);
 }
 

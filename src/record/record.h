@@ -54,7 +54,8 @@ struct kj_record_view {
     size_t bytes; /* of the whole record with its length field */
 };
 
-/* The bytes a record takes with these deltas. */
+/* The bytes a record takes with these deltas; SIZE_MAX when a part, or all of it, is longer than an
+ * i32 can say. */
 size_t kj_record_bytes(const struct kj_record *record, int64_t timestamp_delta, int32_t offset_delta);
 /* Kafka's upper bound before the deltas are known: 21 + key, value and headers with their lengths.
  * SIZE_MAX when a part is longer than an i32 can say. */
@@ -63,11 +64,20 @@ size_t kj_record_bytes_max(const struct kj_record *record);
 uint8_t *kj_record_encode(const struct kj_record *record, int64_t timestamp_delta, int32_t offset_delta,
                           uint8_t *p);
 
+/* The two halves of the above, for the batch writer, which wants the size before it writes and does
+ * not want to compute it twice: the value of the length field (SIZE_MAX as above), and encoding
+ * with it. */
+size_t kj_record_body_bytes(const struct kj_record *record, int64_t timestamp_delta,
+                            int32_t offset_delta);
+uint8_t *kj_record_put(const struct kj_record *record, size_t body_bytes, int64_t timestamp_delta,
+                       int32_t offset_delta, uint8_t *p);
+
 /* Decodes the record at p, not past end; checks everything (lengths, headers, nothing left over).
  * Returns the position behind it, or NULL if it is malformed. Hot path: no story, no allocation. */
 const uint8_t *kj_record_decode(const uint8_t *p, const uint8_t *end, struct kj_record_view *ret_view);
 
-/* Walks encoded headers that kj_record_decode() checked: returns the position behind one. */
+/* Walks encoded headers: returns the position behind one, NULL if it is malformed, which it is not
+ * where kj_record_decode() has checked them. */
 const uint8_t *kj_header_decode(const uint8_t *p, const uint8_t *end, struct kj_header *ret_header);
 
 #endif

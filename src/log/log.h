@@ -86,6 +86,7 @@ struct kj_log_options {
     uint8_t topic_id[16];
     uint32_t slot_number;
     kj_word slot; /* its first word; UINT32_MAX: no control file (read-only, nobody live): words are private */
+    bool adopted; /* Kafka wrote parts of it: offsets may have gaps left by compaction */
     struct kj_log_config config;
     kj_log_news_callback *news;
     void *news_arg;
@@ -211,6 +212,8 @@ int kj_log_delete_records(struct kj_log *log, int64_t offset, int64_t *ret_log_s
 int kj_log_refresh(struct kj_log *log);
 /* Makes room and pages ready ahead of the end when the appends of late ask for it. */
 int kj_log_prepare(struct kj_log *log);
+/* True if kj_log_prepare() would do something: one look at three words, after an append. */
+bool kj_log_prepare_due(struct kj_log *log);
 void kj_log_set_config(struct kj_log *log, const struct kj_log_config *config);
 /* By the last handle, alone: trims, closing time index entry, flush, snapshot at the end. */
 int kj_log_close_clean(struct kj_log *log);

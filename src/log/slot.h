@@ -92,17 +92,24 @@ enum {
     KJ_LOCK_TASKS = 16,    /* 16 .. 31: one per housekeeping task */
     KJ_LOCK_HANDLES = 1024, /* one byte per live handle, KJ_HANDLES_MAX of them */
     KJ_HANDLES_MAX = 16384,
-    KJ_LOCK_SLOTS = 32768 /* two per partition slot: append, flush */
+    KJ_LOCK_SLOTS = 32768, /* KJ_LOCKS_PER_SLOT per partition slot: append, flush, prepare */
+    KJ_LOCKS_PER_SLOT = 3
 };
 
 static inline uint64_t kj_append_lock(uint32_t slot_number)
 {
-    return KJ_LOCK_SLOTS + 2 * (uint64_t)slot_number;
+    return KJ_LOCK_SLOTS + KJ_LOCKS_PER_SLOT * (uint64_t)slot_number;
 }
 
 static inline uint64_t kj_flush_lock(uint32_t slot_number)
 {
-    return KJ_LOCK_SLOTS + 2 * (uint64_t)slot_number + 1;
+    return KJ_LOCK_SLOTS + KJ_LOCKS_PER_SLOT * (uint64_t)slot_number + 1;
+}
+
+/* Held while pages are made ready behind the end, so that a roll does not trim a file that grows. */
+static inline uint64_t kj_prepare_lock(uint32_t slot_number)
+{
+    return KJ_LOCK_SLOTS + KJ_LOCKS_PER_SLOT * (uint64_t)slot_number + 2;
 }
 
 #endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * log/catch_up.c - this handle's producer state follows the log: never a message between processes,
+ * only the batches themselves, from the newest valid snapshot on.
+ */
+#include "log/internal.h"
+
+#include "record/batch_reader.h"
+#include "record/control.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* How much is read at a time. */
+enum { WINDOW_BYTES = 1 << 20 };
+
+int kj_log_note_batch(struct kj_log *log, const struct kj_batch *batch, const uint8_t *bytes,
+                      struct kj_txn_entry *ret_txn, bool *ret_has_txn)
+{
+    *ret_has_txn = false;
+    if (batch->producer_id < 0)
+        return 0;
+    if (!kj_batch_has(batch, KJ_ATTR_CONTROL))
+        return kj_producers_add(log->producers, batch);
+    struct kj_batch_reader reader;
+    struct kj_record_view view;
+    KJ_TRY(kj_batch_reader_init(&reader, bytes, kj_batch_bytes(batch), &log->plain, 1 << 20));
+    if (kj_batch_reader_next(&reader, &view) != 1)
+        return kj_batch_reader_fault(&reader);
+    int type;
+    int32_t coordinator_epoch;
+    KJ_TRY(kj_control_decode(&view, &type, &coordinator_epoch));
+    if (type != KJ_CONTROL_ABORT && type != KJ_CONTROL_COMMIT)
+        return 0;
+    bool ended;
+    struct kj_txn_entry entry;
+    KJ_TRY(kj_producers_add_marker(log->producers, batch, type, coordinator_epoch, &ended, &entry));
+    if (ended && type == KJ_CONTROL_ABORT) {
+        *ret_txn = entry;
+        *ret_has_txn = true;
+    }
+    return 0;
+}
+
+struct snapshots {
+    int64_t *offsets;
+    size_t count, capacity;
+    int err;
+};
+
+static int note_snapshot(void *arg, const char *name, enum kj_io_type type)
+{
+    struct snapshots *list = arg;
+    enum kj_file_kind kind;
+    enum kj_file_suffix suffix;
+    int64_t offset;
+    kj_file_name_parse(name, &kind, &suffix, &offset);
+    if (kind != KJ_FILE_SNAPSHOT || suffix != KJ_SUFFIX_NONE || type != KJ_IO_FILE)
+        return 0;
+    list->err = kj_grow((void **)&list->offsets, &list->capacity, list->count + 1, sizeof *list->offsets);
+    if (list->err != 0)
+        return ENOMEM;
+    list->offsets[list->count++] = offset;
+    return 0;
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x > y ? -1 : x < y;
+}
+
+/* The newest valid snapshot at or below end; where the state then stands to *ret_offset. */
+int kj_log_load_snapshot(struct kj_log *log, int64_t end, int64_t *ret_offset)
+{
+    struct snapshots list = {0};
+    int os = kj_io_list(log->env->io, log->dir, note_snapshot, &list);
+    int err = list.err;
+    if (err == 0 && os != 0)
+        err = kj_log_io_error(log, os, "listing", KJ_FILE_OTHER, 0, -1);
+    int64_t start = kj_log_start(log);
+    int64_t found = -1;
+    kj_producers_clear(log->producers);
+    if (err == 0 && list.count > 0) {
+        qsort(list.offsets, list.count, sizeof *list.offsets, newest_first);
+        for (size_t i = 0; i < list.count && found < 0; i++)
+            if (list.offsets[i] <= end && list.offsets[i] > start &&
+                kj_producers_read(log->producers, log->env->io, log->dir, list.offsets[i]) == 0)
+                found = list.offsets[i];
+        if (found < 0)
+            kj_producers_clear(log->producers);
+    }
+    kj_free(list.offsets);
+    if (err != 0)
+        return err;
+    kj_producers_expire(log->producers, kj_wall_ms(log->env->clock), log->config.producer_expiration_ms);
+    *ret_offset = found >= 0 ? found : start;
+    return 0;
+}
+
+int kj_log_catch_up(struct kj_log *log, int64_t end)
+{
+    if (log->producers == NULL)
+        KJ_TRY(kj_producers_new(&log->producers));
+    if (log->producers_end < 0) {
+        int64_t from;
+        KJ_TRY(kj_log_load_snapshot(log, end, &from));
+        log->producers_end = from;
+    }
+    struct kj_log_cursor cursor = {0};
+    while (log->producers_end < end) {
+        if (log->producers_end < kj_log_start(log))
+            log->producers_end = kj_log_start(log);
+        struct kj_log_read read = {0};
+        KJ_TRY(kj_log_read(log, log->producers_end, end, WINDOW_BYTES, true, &cursor, &read));
+        if (read.view == NULL) {
+            log->producers_end = end; /* nothing but a gap left by repair */
+            break;
+        }
+        size_t at = 0;
+        int err = 0;
+        while (err == 0 && at < read.len) {
+            struct kj_batch batch;
+            struct kj_txn_entry txn;
+            bool has_txn;
+            kj_batch_decode(read.bytes + at, &batch);
+            if (kj_batch_next_offset(&batch) > log->producers_end)
+                err = kj_log_note_batch(log, &batch, read.bytes + at, &txn, &has_txn);
+            at += kj_batch_bytes(&batch);
+        }
+        kj_view_release(read.view);
+        if (err != 0)
+            return err;
+        log->producers_end = read.next_offset;
+    }
+    kj_producers_bound(log->producers, log->env->producer_ids_max);
+    return 0;
+}
+
+int kj_log_last_stable(struct kj_log *log, int64_t *ret_offset)
+{
+    kj_lock_acquire(&log->append_lock);
+    int64_t high_watermark = kj_log_high_watermark(log);
+    int err = kj_log_catch_up(log, kj_log_end(log));
+    if (err == 0) {
+        int64_t unstable = kj_producers_first_unstable(log->producers, high_watermark);
+        int64_t stable = unstable >= 0 && unstable < high_watermark ? unstable : high_watermark;
+        int64_t start = kj_log_start(log);
+        *ret_offset = stable > start ? stable : start;
+    }
+    kj_lock_release(&log->append_lock);
+    return err;
+}

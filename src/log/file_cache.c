@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * log/file_cache.c - descriptors and maps of one handle, bounded. A segment with something open is on
+ * the list, most recently used first; the last one that nobody pinned goes when the bound is reached.
+ *
+ * A .log descriptor that may have bytes above `durable` behind it is flushed before it is closed: were
+ * it closed first, a write-back error in between could be lost, and a later fsync would succeed.
+ */
+#include "log/internal.h"
+
+#include <errno.h>
+#include <time.h>
+#include <string.h>
+
+struct kj_file_cache {
+    struct kj_lock lock; /* FILES */
+    struct kj_segment *first, *last;
+    size_t files, files_max;
+    size_t maps, maps_max;
+};
+
+int kj_file_cache_new(size_t files_max, size_t maps_max, struct kj_file_cache **ret_cache)
+{
+    struct kj_file_cache *cache = kj_alloc_zero(1, sizeof *cache);
+    if (cache == NULL)
+        return kj_err_oom("the file cache");
+    kj_lock_init(&cache->lock, KJ_RANK_FILES);
+    cache->files_max = files_max > 8 ? files_max : 8;
+    cache->maps_max = maps_max > 8 ? maps_max : 8;
+    *ret_cache = cache;
+    return 0;
+}
+
+void kj_file_cache_free(struct kj_file_cache *cache)
+{
+    if (cache == NULL)
+        return;
+    KJ_ASSERT(cache->first == NULL);
+    kj_lock_destroy(&cache->lock);
+    kj_free(cache);
+}
+
+size_t kj_file_cache_open_files(struct kj_file_cache *cache)
+{
+    kj_lock_acquire(&cache->lock);
+    size_t files = cache->files;
+    kj_lock_release(&cache->lock);
+    return files;
+}
+
+static bool linked(const struct kj_file_cache *cache, const struct kj_segment *segment)
+{
+    return segment->lru_prev != NULL || cache->first == segment;
+}
+
+static void unlink_segment(struct kj_file_cache *cache, struct kj_segment *segment)
+{
+    if (!linked(cache, segment))
+        return;
+    if (segment->lru_prev != NULL)
+        segment->lru_prev->lru_next = segment->lru_next;
+    else
+        cache->first = segment->lru_next;
+    if (segment->lru_next != NULL)
+        segment->lru_next->lru_prev = segment->lru_prev;
+    else
+        cache->last = segment->lru_prev;
+    segment->lru_prev = NULL;
+    segment->lru_next = NULL;
+}
+
+static void touch(struct kj_file_cache *cache, struct kj_segment *segment)
+{
+    segment->used = true;
+    if (cache->first == segment)
+        return;
+    unlink_segment(cache, segment);
+    segment->lru_next = cache->first;
+    if (cache->first != NULL)
+        cache->first->lru_prev = segment;
+    else
+        cache->last = segment;
+    cache->first = segment;
+}
+
+/* Lock held. Lets go of everything of the segment; maps live on while views of them are held. */
+static void drop_open(struct kj_file_cache *cache, struct kj_segment *segment)
+{
+    for (int i = 0; i < KJ_SEGMENT_FILES; i++)
+        if (segment->files[i] != NULL) {
+            kj_io_close(segment->files[i]);
+            segment->files[i] = NULL;
+            cache->files--;
+        }
+    if (segment->view != NULL) {
+        kj_view_release(segment->view);
+        segment->view = NULL;
+        cache->maps--;
+    }
+    unlink_segment(cache, segment);
+}
+
+/* True if closing the .log of this segment could lose a write-back error. */
+static bool owes_flush(struct kj_segment *segment)
+{
+    struct kj_log *log = segment->log;
+    struct kj_file *file = segment->files[KJ_FILE_LOG];
+    if (file == NULL || !file->writable || kj_log_stale(log))
+        return false;
+    return segment->base_offset >= (int64_t)kj_log_word(log, KJ_SLOT_SYNCED_BASE) &&
+           kj_log_durable(log) < kj_log_end(log);
+}
+
+/* Closes the least recently used segment that nobody uses; false if there is none. Lock held; dropped
+ * and taken again around a flush. */
+static bool evict_one(struct kj_file_cache *cache, const struct kj_segment *keep)
+{
+    for (struct kj_segment *victim = cache->last; victim != NULL; victim = victim->lru_prev) {
+        if (victim->pins != 0 || victim == keep)
+            continue;
+        if (!owes_flush(victim)) {
+            drop_open(cache, victim);
+            return true;
+        }
+        /* Its log cannot go while the pin stands: kj_segment_close() waits for it. */
+        victim->pins++;
+        kj_lock_release(&cache->lock);
+        int err = kj_log_flush(victim->log);
+        kj_lock_acquire(&cache->lock);
+        victim->pins--;
+        if (err == 0 && victim->pins == 0) {
+            drop_open(cache, victim);
+            return true;
+        }
+        touch(cache, victim); /* in use again, or it cannot be flushed: keep it */
+        return cache->last != victim;
+    }
+    return false;
+}
+
+static void make_room(struct kj_file_cache *cache, const struct kj_segment *keep)
+{
+    for (int rounds = 0; rounds < 64; rounds++) {
+        if (cache->files < cache->files_max && cache->maps < cache->maps_max)
+            return;
+        if (!evict_one(cache, keep))
+            return; /* everything is in use: over the bound rather than stuck */
+    }
+}
+
+int kj_segment_pin(struct kj_segment *segment, enum kj_file_kind kind, bool create,
+                   struct kj_file **ret_file)
+{
+    struct kj_log *log = segment->log;
+    struct kj_file_cache *cache = log->env->files;
+    kj_lock_acquire(&cache->lock);
+    segment->pins++; /* first, so that making room spares it */
+    struct kj_file *file = segment->files[kind];
+    if (file == NULL) {
+        make_room(cache, segment);
+        file = segment->files[kind];
+    }
+    int os = 0;
+    if (file == NULL) {
+        char path[KJ_PATH_MAX];
+        kj_file_path(path, log->dir, kind, segment->base_offset);
+        unsigned flags = log->env->read_only ? KJ_IO_READ : KJ_IO_WRITE;
+        if (create && !log->env->read_only)
+            flags |= KJ_IO_CREATE;
+        if (kind == KJ_FILE_LOG)
+            segment->opened_end = kj_log_end(log);
+        os = kj_io_open(log->env->io, path, flags, &file);
+        if (os == 0) {
+            segment->files[kind] = file;
+            cache->files++;
+        }
+    }
+    if (os == 0)
+        touch(cache, segment);
+    else
+        segment->pins--;
+    kj_lock_release(&cache->lock);
+    if (os != 0)
+        return kj_log_io_error(log, os, "opening", kind, segment->base_offset, -1);
+    *ret_file = file;
+    return 0;
+}
+
+void kj_segment_unpin(struct kj_segment *segment)
+{
+    struct kj_file_cache *cache = segment->log->env->files;
+    kj_lock_acquire(&cache->lock);
+    KJ_ASSERT(segment->pins > 0);
+    segment->pins--;
+    kj_lock_release(&cache->lock);
+}
+
+void kj_segment_close(struct kj_segment *segment)
+{
+    struct kj_file_cache *cache = segment->log->env->files;
+    kj_lock_acquire(&cache->lock);
+    while (segment->pins != 0) {
+        /* An eviction flushes it just now. */
+        kj_lock_release(&cache->lock);
+        struct timespec nap = {.tv_nsec = 100000};
+        nanosleep(&nap, NULL);
+        kj_lock_acquire(&cache->lock);
+    }
+    drop_open(cache, segment);
+    kj_lock_release(&cache->lock);
+}
+
+void kj_file_cache_sweep(struct kj_file_cache *cache)
+{
+    kj_lock_acquire(&cache->lock);
+    struct kj_segment *segment = cache->last;
+    while (segment != NULL) {
+        struct kj_segment *before = segment->lru_prev;
+        if (!segment->used && segment->pins == 0 && !owes_flush(segment))
+            drop_open(cache, segment);
+        else
+            segment->used = false;
+        segment = before;
+    }
+    kj_lock_release(&cache->lock);
+}
+
+/* --- views --- */
+
+void kj_view_hold(struct kj_view *view)
+{
+    kj_fetch_add_relaxed(&view->refs, 1);
+}
+
+void kj_view_release(struct kj_view *view)
+{
+    if (view == NULL || kj_fetch_add(&view->refs, UINT64_MAX) != 1)
+        return;
+    if (view->io != NULL)
+        kj_io_unmap(view->io, view->base, view->len);
+    kj_free(view);
+}
+
+/* A map covers all that the segment may grow to, so one is enough for its life. */
+static size_t map_bytes(struct kj_log *log, int64_t bytes)
+{
+    int64_t want = log->config.segment_bytes;
+    if (want < bytes)
+        want = bytes;
+    want = (want + 65535) & ~(int64_t)65535;
+    return (size_t)want;
+}
+
+int kj_segment_view(struct kj_segment *segment, int64_t bytes, struct kj_view **ret_view)
+{
+    struct kj_file_cache *cache = segment->log->env->files;
+    struct kj_file *file;
+    kj_lock_acquire(&cache->lock);
+    struct kj_view *view = segment->view;
+    if (view != NULL && (int64_t)view->len >= bytes) {
+        kj_view_hold(view);
+        touch(cache, segment);
+        kj_lock_release(&cache->lock);
+        *ret_view = view;
+        return 0;
+    }
+    kj_lock_release(&cache->lock);
+
+    KJ_TRY(kj_segment_pin(segment, KJ_FILE_LOG, false, &file));
+    view = kj_alloc_zero(1, sizeof *view);
+    int err = view == NULL ? kj_err_oom("a view") : 0;
+    if (err == 0) {
+        view->io = segment->log->env->io;
+        view->len = map_bytes(segment->log, bytes);
+        int os = kj_io_map(file, view->len, &view->base);
+        if (os != 0) {
+            err = kj_log_io_error(segment->log, os, "mapping", KJ_FILE_LOG, segment->base_offset, -1);
+            kj_free(view);
+        }
+    }
+    if (err == 0) {
+        view->refs = 2; /* the segment's and the caller's */
+        kj_lock_acquire(&cache->lock);
+        struct kj_view *old = segment->view;
+        segment->view = view;
+        if (old == NULL)
+            cache->maps++;
+        touch(cache, segment);
+        kj_lock_release(&cache->lock);
+        kj_view_release(old);
+        *ret_view = view;
+    }
+    kj_segment_unpin(segment);
+    return err;
+}
+
+int kj_view_copy(struct kj_segment *segment, int64_t pos, size_t len, struct kj_view **ret_view)
+{
+    struct kj_view *view = kj_alloc(sizeof *view + len);
+    if (view == NULL)
+        return kj_err_oom("a copy of batches");
+    *view = (struct kj_view){.refs = 1, .base = (uint8_t *)(view + 1), .len = len, .start = pos};
+    struct kj_file *file;
+    int err = kj_segment_pin(segment, KJ_FILE_LOG, false, &file);
+    if (err == 0) {
+        size_t got;
+        int os = kj_io_pread(file, (uint8_t *)(view + 1), len, pos, &got);
+        kj_segment_unpin(segment);
+        if (os != 0 || got < len)
+            err = kj_log_io_error(segment->log, os != 0 ? os : EIO, "reading", KJ_FILE_LOG,
+                                  segment->base_offset, pos);
+    }
+    if (err != 0) {
+        kj_free(view);
+        return err;
+    }
+    *ret_view = view;
+    return 0;
+}

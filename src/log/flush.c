@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * log/flush.c - making what is below END survive a power cut.
+ *
+ * `durable` may pass the base of a segment only when the segments before it are on disk and so is its
+ * own name. So a flush takes, in this order: every closed segment from SYNCED_BASE on; the directory;
+ * the active segment up to the END noted first. The last step is the caller's, so that many
+ * partitions share it.
+ *
+ * A flush that fails is never tried again on the same file: after it the kernel calls the lost pages
+ * clean, and a second fsync would succeed. The partition is poisoned for everybody (kj_log_repair()).
+ *
+ * A descriptor reports only errors since it was opened. Bytes that others wrote before this handle
+ * opened the file, and that nobody flushed, are therefore read back past the page cache.
+ */
+#include "log/internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void poison(struct kj_log *log, int os_errno)
+{
+    kj_log_set_word(log, KJ_SLOT_POISON, (uint64_t)os_errno + 1);
+    kj_log_tell(log, KAJA_EVENT_POISONED, KAJA_ERR_POISONED, kj_log_durable(log), kj_log_end(log),
+                "%s-%d: a flush failed (%s): reading goes on, appends are refused until repair", log->topic,
+                log->partition, strerror(os_errno));
+}
+
+static int poisoned_error(struct kj_log *log)
+{
+    int os = (int)kj_log_word(log, KJ_SLOT_POISON) - 1;
+    return kj_err_at(kj_err(KAJA_ERR_POISONED, "%s-%d: a flush failed (%s)", log->topic, log->partition,
+                            strerror(os)),
+                     log->topic, log->partition, kj_log_durable(log), -1);
+}
+
+/* One at a time in this handle: the flush lock does not exclude its own threads. */
+static int enter(struct kj_log *log, bool wait)
+{
+    int64_t deadline = kj_mono_ns(log->env->clock) + log->env->lock_timeout_ns;
+    kj_lock_acquire(&log->flush_lock);
+    while (log->flushing)
+        if (!wait || !kj_cond_wait_until(&log->flush_cond, &log->flush_lock, deadline)) {
+            kj_lock_release(&log->flush_lock);
+            return kj_err(KAJA_ERR_LOCK_TIMED_OUT, "%s is being flushed by another thread", log->dir);
+        }
+    log->flushing = true;
+    kj_lock_release(&log->flush_lock);
+    if (!log->has_slot)
+        return 0;
+    int os = wait ? kj_shared_lock(log->env->shared, kj_flush_lock(log->slot_number), KJ_LOCK_EXCLUSIVE,
+                                   log->slot + KJ_SLOT_FLUSH_WAITERS, deadline)
+                  : kj_shared_try_lock(log->env->shared, kj_flush_lock(log->slot_number), KJ_LOCK_EXCLUSIVE);
+    if (os == 0)
+        return 0;
+    kj_lock_acquire(&log->flush_lock);
+    log->flushing = false;
+    kj_cond_signal(&log->flush_cond);
+    kj_lock_release(&log->flush_lock);
+    return kj_err(KAJA_ERR_LOCK_TIMED_OUT, "%s is being flushed by another process", log->dir);
+}
+
+static void leave(struct kj_log *log)
+{
+    if (log->has_slot)
+        kj_shared_unlock(log->env->shared, kj_flush_lock(log->slot_number),
+                         log->slot + KJ_SLOT_FLUSH_WAITERS);
+    kj_lock_acquire(&log->flush_lock);
+    log->flushing = false;
+    kj_cond_signal(&log->flush_cond);
+    kj_lock_release(&log->flush_lock);
+}
+
+/* True if bytes above durable were written to this file before this handle opened it. */
+static bool may_hide_an_error(struct kj_log *log, const struct kj_segment *segment)
+{
+    return kj_log_durable(log) < segment->opened_end;
+}
+
+static int sync_closed(struct kj_log *log, struct kj_segment *segment)
+{
+    struct kj_file *file;
+    KJ_TRY(kj_segment_pin(segment, KJ_FILE_LOG, false, &file));
+    bool hides = may_hide_an_error(log, segment);
+    int64_t opened_end = segment->opened_end;
+    int os = kj_io_sync(file);
+    kj_segment_unpin(segment);
+    if (os != 0) {
+        poison(log, os);
+        return poisoned_error(log);
+    }
+    if (hides) {
+        int64_t from = kj_log_durable(log) > segment->base_offset ? kj_log_durable(log) : segment->base_offset;
+        return kj_log_verify_direct(log, from, opened_end);
+    }
+    return 0;
+}
+
+/* Closed segments that may have bytes in the page cache only, and the directory. */
+static int sync_older(struct kj_log *log, int64_t active_base)
+{
+    int64_t base = (int64_t)kj_log_word(log, KJ_SLOT_SYNCED_BASE);
+    if (base >= active_base)
+        return 0;
+    KJ_TRY(kj_segments_refresh(log));
+    while (base < active_base) {
+        int64_t next;
+        struct kj_segment *segment = kj_segment_find(log, base, &next);
+        if (segment == NULL)
+            break;
+        int err = 0;
+        if (segment->base_offset < active_base)
+            err = sync_closed(log, segment);
+        kj_segment_release(segment);
+        if (err != 0)
+            return err;
+        base = next;
+    }
+    int os = kj_io_sync_dir(log->env->io, log->dir);
+    if (os != 0) {
+        poison(log, os);
+        return poisoned_error(log);
+    }
+    kj_log_point(log, "flush: older");
+    return 0;
+}
+
+static int begin(struct kj_log *log, struct kj_log_flush *flush)
+{
+    if (kj_log_stale(log))
+        return kj_err(KAJA_ERR_UNKNOWN_TOPIC_ID, "topic %s was deleted", log->topic);
+    if (kj_log_poisoned(log))
+        return poisoned_error(log);
+    /* END first: the segments known afterwards hold everything below it. */
+    flush->end = kj_log_end(log);
+    flush->active_base = (int64_t)kj_log_word(log, KJ_SLOT_ACTIVE_BASE);
+    if (kj_log_durable(log) >= flush->end)
+        return 0;
+    KJ_TRY(kj_segments_refresh(log));
+    KJ_TRY(sync_older(log, flush->active_base));
+    struct kj_segment *active = kj_segment_active(log);
+    if (active == NULL)
+        return kj_err(KAJA_ERR_DAMAGED, "%s has no segment", log->dir);
+    if (active->base_offset != flush->active_base) {
+        /* Rolled meanwhile: this flush covers what ended before the new segment. */
+        int64_t next;
+        kj_segment_release(active);
+        active = kj_segment_find(log, flush->active_base, &next);
+        if (active == NULL)
+            return kj_err(KAJA_ERR_DAMAGED, "%s has no segment", log->dir);
+    }
+    int err = kj_segment_pin(active, KJ_FILE_LOG, false, &flush->file);
+    if (err != 0) {
+        kj_segment_release(active);
+        return err;
+    }
+    flush->pin = active;
+    return 0;
+}
+
+int kj_log_flush_begin(struct kj_log *log, bool wait, struct kj_log_flush *ret_flush)
+{
+    struct kj_log_flush flush = {.log = log};
+    KJ_TRY(enter(log, wait));
+    int err = begin(log, &flush);
+    if (err != 0) {
+        leave(log);
+        return err;
+    }
+    *ret_flush = flush;
+    return 0;
+}
+
+int kj_log_flush_end(struct kj_log_flush *flush, int sync_errno)
+{
+    struct kj_log *log = flush->log;
+    int err = 0;
+    if (flush->file != NULL) {
+        struct kj_segment *active = flush->pin;
+        bool hides = may_hide_an_error(log, active);
+        int64_t from = kj_log_durable(log) > active->base_offset ? kj_log_durable(log) : active->base_offset;
+        int64_t opened_end = active->opened_end < flush->end ? active->opened_end : flush->end;
+        kj_segment_unpin(active);
+        if (sync_errno != 0) {
+            poison(log, sync_errno);
+            err = poisoned_error(log);
+        } else if (hides) {
+            err = kj_log_verify_direct(log, from, opened_end);
+        }
+        if (err == 0) {
+            kj_log_raise_word(log, KJ_SLOT_SYNCED_BASE, flush->active_base);
+            kj_log_point(log, "flush: synced");
+            kj_log_raise_word(log, KJ_SLOT_DURABLE, flush->end);
+        }
+        kj_segment_release(active);
+    }
+    leave(log);
+    return err;
+}
+
+int kj_log_flush(struct kj_log *log)
+{
+    struct kj_log_flush flush;
+    KJ_TRY(kj_log_flush_begin(log, true, &flush));
+    return kj_log_flush_end(&flush, flush.file != NULL ? kj_io_sync(flush.file) : 0);
+}
+
+/* --- reading back past the page cache --- */
+
+static int verify_file(struct kj_log *log, struct kj_segment *segment, struct kj_file *file, int64_t from,
+                       int64_t to)
+{
+    int64_t start, bytes;
+    KJ_TRY(kj_segment_position(segment, from, &start));
+    KJ_TRY(kj_segment_bytes(segment, &bytes));
+    struct kj_scan scan;
+    KJ_TRY(kj_scan_init(&scan, file, start, bytes, true));
+    int64_t next = segment->base_offset;
+    int err = 0;
+    while (next < to && scan.pos < bytes) {
+        struct kj_batch batch;
+        enum kj_scan_result look = kj_scan_look(&scan, &batch);
+        if (look != KJ_SCAN_BATCH) {
+            int os = look == KJ_SCAN_ERROR ? scan.os_errno : EIO;
+            poison(log, os);
+            err = poisoned_error(log);
+            break;
+        }
+        next = kj_batch_next_offset(&batch);
+        kj_scan_skip(&scan, &batch);
+    }
+    kj_scan_free(&scan);
+    return err;
+}
+
+int kj_log_verify_direct(struct kj_log *log, int64_t from_offset, int64_t to_offset)
+{
+    if (from_offset >= to_offset)
+        return 0;
+    KJ_TRY(kj_segments_refresh(log));
+    int64_t offset = from_offset;
+    while (offset < to_offset) {
+        int64_t next;
+        struct kj_segment *segment = kj_segment_find(log, offset, &next);
+        if (segment == NULL)
+            return 0;
+        char path[KJ_PATH_MAX];
+        struct kj_file *file;
+        kj_file_path(path, log->dir, KJ_FILE_LOG, segment->base_offset);
+        int os = kj_io_open(log->env->io, path, KJ_IO_READ | KJ_IO_DIRECT, &file);
+        if (os == EINVAL) /* no O_DIRECT here (tmpfs): the cache is all there is */
+            os = kj_io_open(log->env->io, path, KJ_IO_READ, &file);
+        int err = 0;
+        if (os != 0) {
+            err = kj_log_io_error(log, os, "opening", KJ_FILE_LOG, segment->base_offset, -1);
+        } else {
+            err = verify_file(log, segment, file, offset, to_offset < next ? to_offset : next);
+            kj_io_close(file);
+        }
+        kj_segment_release(segment);
+        if (err != 0)
+            return err;
+        if (next == INT64_MAX)
+            break;
+        offset = next;
+    }
+    return 0;
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * log/prepare.c - room and pages ahead of the end. A page that is not there yet costs an append several
+ * times its copy, so the worker makes them ready: blocks by fallocate, pages by MADV_POPULATE_WRITE.
+ * Neither changes a byte, so appenders need not stop; only a roll must not trim the file meanwhile (the
+ * prepare lock).
+ *
+ * Nothing happens before the first append. Then windows of 64 KiB, doubled while they last less than a
+ * second, at most prepare_window_max. When the window reaches the end of the segment, the next segment's
+ * file is made under the name <base>.prepared.
+ */
+#include "log/internal.h"
+
+#include <errno.h>
+
+enum { WINDOW_MIN = 65536, NEXT_WINDOW = 1 << 20 };
+
+static int64_t prepared_pos(struct kj_log *log)
+{
+    return (int64_t)kj_log_word(log, KJ_SLOT_PREPARED_POS);
+}
+
+bool kj_log_prepare_due(struct kj_log *log)
+{
+    struct kj_tail tail;
+    if (log->env->prepare_window_max <= 0 || !log->has_slot || !kj_tail_load(log, &tail))
+        return false;
+    int64_t ready = prepared_pos(log);
+    if (ready >= log->config.segment_bytes)
+        return false;
+    int64_t window = log->window > WINDOW_MIN ? log->window : WINDOW_MIN; /* racy read: a hint */
+    return tail.pos > 0 && ready - tail.pos < window / 2;
+}
+
+static int make_ready(struct kj_log *log, struct kj_file *file, int64_t from, int64_t to)
+{
+    if (to <= from)
+        return 0;
+    struct kj_io_req req = {.op = KJ_IO_OP_ALLOCATE, .file = file, .pos = from, .len = (size_t)(to - from)};
+    int os = kj_io_submit(log->env->io, &req, 1);
+    if (os != 0)
+        return os;
+    (void)kj_io_populate(file, from, (size_t)(to - from)); /* only for speed */
+    return 0;
+}
+
+/* Has the partition acks=all traffic? Then the blocks must be in written state, or every flush would
+ * have to commit the change of state to the journal. */
+static bool wants_written(struct kj_log *log)
+{
+    return (int64_t)kj_log_word(log, KJ_SLOT_FLUSH_WANTED) > 0;
+}
+
+static int make_next(struct kj_log *log, int64_t active_base)
+{
+    char path[KJ_PATH_MAX];
+    struct kj_file *file;
+    struct kj_io_stat stat;
+    kj_file_path(path, log->dir, KJ_FILE_PREPARED, active_base);
+    if (kj_io_stat(log->env->io, path, &stat) == 0)
+        return 0;
+    int os = kj_io_open(log->env->io, path, KJ_IO_WRITE | KJ_IO_CREATE, &file);
+    if (os != 0)
+        return os;
+    int64_t bytes = NEXT_WINDOW < log->config.segment_bytes ? NEXT_WINDOW : log->config.segment_bytes;
+    os = make_ready(log, file, 0, bytes);
+    if (os == 0 && wants_written(log))
+        os = kj_io_sync(file);
+    kj_io_close(file);
+    if (os != 0)
+        (void)kj_io_unlink(log->env->io, path);
+    return os;
+}
+
+static void next_window(struct kj_log *log)
+{
+    int64_t now = kj_mono_ns(log->env->clock);
+    if (log->window < WINDOW_MIN)
+        log->window = WINDOW_MIN;
+    else if (now - log->window_ns < 1000000000 && log->window * 2 <= log->env->prepare_window_max)
+        log->window *= 2;
+    else if (now - log->window_ns > 60000000000 && log->window / 2 >= WINDOW_MIN)
+        log->window /= 2;
+    log->window_ns = now;
+}
+
+static int prepare_locked(struct kj_log *log)
+{
+    struct kj_tail tail;
+    int64_t active_base = (int64_t)kj_log_word(log, KJ_SLOT_ACTIVE_BASE);
+    if (kj_log_stale(log) || !kj_tail_load(log, &tail) || !kj_log_prepare_due(log))
+        return 0;
+    KJ_TRY(kj_segments_refresh(log));
+    struct kj_segment *active = kj_segment_active(log);
+    if (active == NULL)
+        return 0;
+    int err = 0;
+    int os = 0;
+    if (active->base_offset == active_base) {
+        next_window(log);
+        int64_t ready = prepared_pos(log);
+        int64_t from = ready > tail.pos ? ready : tail.pos;
+        int64_t to = tail.pos + log->window < log->config.segment_bytes ? tail.pos + log->window
+                                                                        : log->config.segment_bytes;
+        struct kj_file *file;
+        err = kj_segment_pin(active, KJ_FILE_LOG, false, &file);
+        if (err == 0) {
+            os = make_ready(log, file, from, to);
+            if (os == 0 && wants_written(log)) {
+                struct kj_io_req req = {.op = KJ_IO_OP_WRITEBACK, .file = file, .pos = from, .len = (size_t)(to - from)};
+                (void)kj_io_submit(log->env->io, &req, 1);
+            }
+            kj_segment_unpin(active);
+        }
+        if (err == 0 && os == 0) {
+            kj_log_set_word(log, KJ_SLOT_PREPARED_POS, (uint64_t)to);
+            if (to >= log->config.segment_bytes)
+                os = make_next(log, active_base);
+        }
+    }
+    kj_segment_release(active);
+    if (err == 0 && os != 0)
+        err = kj_log_io_error(log, os, "preparing", KJ_FILE_LOG, active_base, -1);
+    return err;
+}
+
+int kj_log_prepare(struct kj_log *log)
+{
+    if (!kj_log_prepare_due(log))
+        return 0;
+    if (!kj_lock_try(&log->prepare_lock))
+        return 0; /* it rolls, or another thread is at it */
+    int err = 0;
+    int os = kj_shared_try_lock(log->env->shared, kj_prepare_lock(log->slot_number), KJ_LOCK_EXCLUSIVE);
+    if (os == 0) {
+        err = prepare_locked(log);
+        kj_shared_unlock(log->env->shared, kj_prepare_lock(log->slot_number), UINT32_MAX);
+    }
+    kj_lock_release(&log->prepare_lock);
+    return err;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * log/recover.h - what the three files of recovery share: recover.c drives, recover_segment.c reads one
+ * segment and decides what is damaged, recover_files.c moves bytes and names.
+ */
+#ifndef KJ_LOG_RECOVER_H
+#define KJ_LOG_RECOVER_H
+
+#include "log/internal.h"
+
+struct kj_recovery {
+    struct kj_log *log;
+    int64_t recovery_point; /* everything below was flushed once */
+    bool gaps;              /* offsets may skip: compaction was here */
+    int64_t expected;       /* offset the next batch must have */
+    struct kj_tail tail;    /* of the segment read last */
+    int64_t cut_bytes;      /* torn tails that went */
+    int damaged_ranges;
+};
+
+/* --- recover_files.c --- */
+/* Finishes or removes what Kafka's or our own unfinished work left: .deleted, .cleaned, .swap, .prepared, indexes
+ * without a log. */
+int kj_recover_leftovers(struct kj_log *log);
+/* Copies [from, to) of a segment's .log to <segment>.log.damaged-<from>, flushed. All zeros: nothing. */
+int kj_recover_set_aside(struct kj_log *log, struct kj_segment *segment, int64_t from, int64_t to);
+/* Makes [from, to) of a segment's .log a segment of its own, flushed, unless it is there already. */
+int kj_recover_split(struct kj_log *log, struct kj_segment *segment, int64_t from, int64_t to,
+                     int64_t base_offset);
+/* Cuts a segment's .log to bytes and flushes it. */
+int kj_recover_cut(struct kj_log *log, struct kj_segment *segment, int64_t bytes);
+/* Snapshots behind end, or of no use, go. */
+int kj_recover_snapshots(struct kj_log *log, int64_t end);
+
+/* --- recover_segment.c --- */
+/* Reads the segment past the page cache, rebuilds its indexes, repairs or splits. *ret_split: a new
+ * segment appeared behind it, the list was read anew. */
+int kj_recover_segment(struct kj_recovery *recovery, struct kj_segment *segment, bool *ret_split);
+
+#endif

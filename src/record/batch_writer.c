@@ -53,7 +53,7 @@ int kj_batch_writer_seal(struct kj_batch_writer *writer, const struct kj_batch_s
         len = out->len;
         if (len > INT32_MAX)
             return kj_err(KAJA_ERR_RECORD_TOO_LARGE, "a batch of %zu bytes after %s", len,
-                          kj_codec_name(seal->codec));
+                          kj_codec_name((int)seal->codec));
     }
     const struct kj_batch batch = {
         .base_offset = 0,

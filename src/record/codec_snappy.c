@@ -51,9 +51,7 @@ static int decompress_block(const uint8_t *src, size_t len, size_t total_max, st
     if (snappy_uncompressed_length((const char *)src, len, &plain) != SNAPPY_OK ||
         plain > len * EXPANSION_MAX)
         return kj_err(KAJA_ERR_BAD_COMPRESSION, "snappy: no block of %zu bytes", len);
-    if (plain > total_max - out->len)
-        return kj_codec_err_limit("snappy", total_max);
-    KJ_TRY(kj_codec_room(out, plain, total_max));
+    KJ_TRY(kj_codec_room(out, plain, total_max)); /* compares with the limit */
     uint8_t nothing;
     char *to = plain > 0 ? (char *)out->bytes + out->len : (char *)&nothing;
     if (snappy_uncompress((const char *)src, len, to, &plain) != SNAPPY_OK)

@@ -20,7 +20,7 @@ static int check_codec(enum kj_codec codec)
         return kj_err(KAJA_ERR_UNSUPPORTED_COMPRESSION_TYPE, "codec %d is unknown", (int)codec);
     if (!kj_codec_built(codec))
         return kj_err(KAJA_ERR_UNSUPPORTED_COMPRESSION_TYPE, "this build is without the codec %s",
-                      kj_codec_name(codec));
+                      kj_codec_name((int)codec));
     return 0;
 }
 

@@ -103,9 +103,10 @@ static size_t mutate(uint8_t *out)
     for (uint64_t n = next_random() % 6; n > 0 && size > 0; n--) {
         size_t at = next_random() % size;
         uint64_t kind = next_random() % 3;
-        out[at] = kind == 0   ? (uint8_t)next_random()
-                  : kind == 1 ? (uint8_t)(out[at] ^ (1u << (next_random() % 8)))
-                              : (uint8_t)(0 - (next_random() & 1));
+        uint64_t changed = kind == 0   ? next_random()
+                           : kind == 1 ? out[at] ^ (UINT64_C(1) << (next_random() % 8))
+                                       : 0 - (next_random() & 1);
+        out[at] = (uint8_t)changed;
     }
     return size;
 }

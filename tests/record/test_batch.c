@@ -250,6 +250,16 @@ static void test_reader_faults(void **state)
         assert_int_equal(kj_batch_reader_next(&reader, &view), -1);
         assert_err(kj_batch_reader_fault(&reader), KAJA_ERR_INVALID_RECORD);
     }
+    /* Without records nothing is decompressed, whatever the codec. */
+    p[22] = KJ_CODEC_ZSTD;
+    assert_ok(kj_batch_reader_init(&reader, p, len, NULL, 0));
+    assert_int_equal(kj_batch_reader_next(&reader, &view), -1);
+    kj_put_be32(p + 8, 49);
+    assert_ok(kj_batch_reader_init(&reader, p, 61, NULL, 0));
+    assert_int_equal(kj_batch_reader_next(&reader, &view), 0);
+    kj_put_be32(p + 8, (uint32_t)len - 12);
+    p[22] = KJ_CODEC_NONE;
+
     kj_put_be32(p + 57, UINT32_MAX);
     assert_err(kj_batch_reader_init(&reader, p, len, NULL, 0), KAJA_ERR_INVALID_RECORD);
     kj_put_be32(p + 57, 2);

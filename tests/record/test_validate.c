@@ -257,6 +257,22 @@ static void test_offset_deltas(void **state)
         kj_batch_set_crc(p, n);
         assert_ok(validate(p, n, o));
     }
+    /* They must rise: 0, 1, 1. */
+    size_t n;
+    uint8_t *p = make(times, 3, false, KJ_CODEC_NONE, &n);
+    p[61 + 2 * 9 + 3] = 2;
+    kj_batch_set_crc(p, n);
+    struct kj_validate_options o = options();
+    o.client = false;
+    assert_err(validate(p, n, o), KAJA_ERR_INVALID_RECORD);
+    /* An empty batch, as compaction leaves it; but it has a last offset. */
+    kj_put_be32(p + KJ_BATCH_LENGTH_AT, KJ_BATCH_LENGTH_MIN);
+    kj_put_be32(p + KJ_BATCH_COUNT_AT, 0);
+    kj_batch_set_crc(p, KJ_BATCH_HEADER_BYTES);
+    assert_ok(validate(p, KJ_BATCH_HEADER_BYTES, o));
+    kj_put_be32(p + KJ_BATCH_LAST_DELTA_AT, UINT32_MAX);
+    kj_batch_set_crc(p, KJ_BATCH_HEADER_BYTES);
+    assert_err(validate(p, KJ_BATCH_HEADER_BYTES, o), KAJA_ERR_INVALID_RECORD);
 }
 
 static void test_window(void **state)

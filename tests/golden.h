@@ -34,7 +34,8 @@ static inline uint8_t *golden_read(const char *name, size_t *ret_len)
     return bytes;
 }
 
-/* Cuts the next line off *at (which it changes); NULL at the end. Skips comments and empty lines. */
+/* Cuts the next line off *at (which it changes); NULL at the end. Skips comments and empty lines.
+ */
 static inline char *golden_line(char **at)
 {
     while (**at != 0) {

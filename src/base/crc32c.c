@@ -6,7 +6,7 @@
 
 #include <pthread.h>
 
-/* --- without hardware: eight bytes a step through eight tables --------------------------------- */
+/* --- without hardware: eight bytes a step through eight tables ----------- */
 
 static uint32_t tables[8][256];
 static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
@@ -39,7 +39,7 @@ uint32_t kj_crc32c_tables(uint32_t state, const uint8_t *p, size_t n)
     return state;
 }
 
-/* --- the choice --------------------------------------------------------------------------------- */
+/* --- the choice ---------------------------------------------------------- */
 
 /* The chosen function as a number, 0 before the first call. Whoever comes first stores the same
  * value as anybody else would, and it carries no data: relaxed is enough, it pairs with nothing. */

@@ -3,8 +3,8 @@
  * base/crc32c.h - CRC-32C (Castagnoli), the checksum inside Kafka's formats and nowhere else:
  * reflected polynomial 0x82F63B78, start and final xor ~0.
  *
- * Which code computes it is chosen at the first call: folding with 512-bit carry-less multiplication,
- * three interleaved streams of the CPU's crc32 instruction, or tables.
+ * Which code computes it is chosen at the first call: folding with 512-bit carry-less
+ * multiplication, three interleaved streams of the CPU's crc32 instruction, or tables.
  */
 #ifndef KJ_BASE_CRC32C_H
 #define KJ_BASE_CRC32C_H
@@ -15,7 +15,7 @@
 /* crc: 0, or the result for the bytes before p. */
 uint32_t kj_crc32c(uint32_t crc, const void *p, size_t n);
 
-/* --- inside: crc32c.c, and the one of crc32c_{x86,arm,none}.c that configure chose ------------- */
+/* --- inside: crc32c.c, and the one of crc32c_{x86,arm,none}.c that configure chose  */
 
 /* state: the raw register, that is ~crc. */
 typedef uint32_t kj_crc32c_fn(uint32_t state, const uint8_t *p, size_t n);

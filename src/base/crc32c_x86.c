@@ -2,15 +2,16 @@
  *
  * base/crc32c_x86.c - CRC-32C on x86-64.
  *
- * The message is a polynomial over GF(2); a CRC is its remainder by P. Both ways below rest on this:
- * a part of the message may be replaced by anything that has the same remainder once it is moved to
- * where another part stands, D bits further on. Moving is multiplying by x^D mod P, a constant.
+ * The message is a polynomial over GF(2); a CRC is its remainder by P. Both ways below rest on
+ * this: a part of the message may be replaced by anything that has the same remainder once it is
+ * moved to where another part stands, D bits further on. Moving is multiplying by x^D mod P, a
+ * constant.
  *
  * Bits are reflected (bit 0 of a register is the highest power), and a carry-less product of two
- * reflected numbers comes out one bit low; a 32-bit constant in a 64-bit register is 32 powers high.
- * So the constant that moves the first 64 bits of a 128-bit lane by D bits is x^(D+31) mod P, and
- * that for the last 64 bits x^(D-33) mod P. For whole registers moved by D bits, when the product
- * goes through the crc32 instruction (which multiplies by x^32), it is x^(D-33) mod P too.
+ * reflected numbers comes out one bit low; a 32-bit constant in a 64-bit register is 32 powers
+ * high. So the constant that moves the first 64 bits of a 128-bit lane by D bits is x^(D+31) mod P,
+ * and that for the last 64 bits x^(D-33) mod P. For whole registers moved by D bits, when the
+ * product goes through the crc32 instruction (which multiplies by x^32), it is x^(D-33) mod P too.
  * tests/base/test_crc32c.c computes all of them again.
  */
 #include "base/crc32c.h"
@@ -26,8 +27,8 @@ static inline uint64_t load64(const uint8_t *p)
     return v;
 }
 
-__attribute__((target("sse4.2"))) static inline uint32_t crc_serial(uint32_t state, const uint8_t *p,
-                                                                   size_t n)
+__attribute__((target("sse4.2"))) static inline uint32_t crc_serial(uint32_t state,
+                                                                    const uint8_t *p, size_t n)
 {
     uint64_t wide = state;
     for (; n >= 8; p += 8, n -= 8)
@@ -64,7 +65,7 @@ crc_three(uint32_t state, const uint8_t *p, size_t block, uint64_t move_two, uin
 }
 
 __attribute__((target("sse4.2,pclmul"))) static uint32_t crc_sse42(uint32_t state, const uint8_t *p,
-                                                                  size_t n)
+                                                                   size_t n)
 {
     enum { LONG = 1024, SHORT = 128 };
     for (; n >= 3 * LONG; p += 3 * LONG, n -= 3 * LONG)
@@ -95,10 +96,9 @@ WIDE static inline uint32_t crc_of_lanes(__m512i z)
     const __m512i k = _mm512_set_epi64(0, 0, 0x493c7d27, 0xf20c0dfe, 0xba4fc28e, 0x3da6d0cb,
                                        0xddc0152b, 0x1c291d04);
     __m512i moved = fold(z, k, _mm512_setzero_si512());
-    __m128i x = _mm_xor_si128(_mm_xor_si128(_mm512_castsi512_si128(moved),
-                                            _mm512_extracti32x4_epi32(moved, 1)),
-                              _mm_xor_si128(_mm512_extracti32x4_epi32(moved, 2),
-                                            _mm512_extracti32x4_epi32(z, 3)));
+    __m128i x = _mm_xor_si128(
+        _mm_xor_si128(_mm512_castsi512_si128(moved), _mm512_extracti32x4_epi32(moved, 1)),
+        _mm_xor_si128(_mm512_extracti32x4_epi32(moved, 2), _mm512_extracti32x4_epi32(z, 3)));
     uint64_t state = _mm_crc32_u64(0, (uint64_t)_mm_extract_epi64(x, 0));
     return (uint32_t)_mm_crc32_u64(state, (uint64_t)_mm_extract_epi64(x, 1));
 }

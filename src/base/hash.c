@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
  * base/hash.c - invariant: between the slot an entry's hash points at and the slot it lies in there
- * is no empty slot. Removing therefore moves later entries of the same run back (no tombstones), and
- * at least a quarter of the slots stay empty, so that every probe ends.
+ * is no empty slot. Removing therefore moves later entries of the same run back (no tombstones),
+ * and at least a quarter of the slots stay empty, so that every probe ends.
  */
 #include "base/hash.h"
 

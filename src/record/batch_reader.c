@@ -38,9 +38,10 @@ int kj_batch_reader_fault(const struct kj_batch_reader *reader)
 {
     const struct kj_batch *batch = &reader->batch;
     if (reader->left == 0)
-        return kj_err(KAJA_ERR_INVALID_RECORD,
-                      "the batch at offset %lld has %zu bytes behind its %d records",
-                      (long long)batch->base_offset, (size_t)(reader->end - reader->at), batch->count);
-    return kj_err(KAJA_ERR_INVALID_RECORD, "record %d of %d in the batch at offset %lld is malformed",
+        return kj_err(
+            KAJA_ERR_INVALID_RECORD, "the batch at offset %lld has %zu bytes behind its %d records",
+            (long long)batch->base_offset, (size_t)(reader->end - reader->at), batch->count);
+    return kj_err(KAJA_ERR_INVALID_RECORD,
+                  "record %d of %d in the batch at offset %lld is malformed",
                   batch->count - reader->left, batch->count, (long long)batch->base_offset);
 }

@@ -61,7 +61,8 @@ int kj_batch_writer_seal(struct kj_batch_writer *writer, const struct kj_batch_s
         .epoch = -1,
         .magic = KJ_BATCH_MAGIC,
         .crc = 0,
-        .attributes = (int16_t)((int)seal->codec | (seal->transactional ? KJ_ATTR_TRANSACTIONAL : 0)),
+        .attributes =
+            (int16_t)((int)seal->codec | (seal->transactional ? KJ_ATTR_TRANSACTIONAL : 0)),
         .last_offset_delta = writer->count - 1,
         .base_timestamp = writer->base_timestamp,
         .max_timestamp = writer->max_timestamp,

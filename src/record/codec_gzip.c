@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * record/codec_gzip.c - RFC 1952. Written as one member; read as one or more behind each other, with
- * nothing behind the last.
+ * record/codec_gzip.c - RFC 1952. Written as one member; read as one or more behind each other,
+ * with nothing behind the last.
  */
 #include "record/codec.h"
 
@@ -76,8 +76,8 @@ static struct state *take_deflater(int level)
     if (state == NULL)
         return NULL;
     state->level = level;
-    if (deflateInit2(&state->z, level, Z_DEFLATED, WINDOW_BITS_GZIP, MEM_LEVEL, Z_DEFAULT_STRATEGY) !=
-        Z_OK) {
+    if (deflateInit2(&state->z, level, Z_DEFLATED, WINDOW_BITS_GZIP, MEM_LEVEL,
+                     Z_DEFAULT_STRATEGY) != Z_OK) {
         kj_free(state);
         return NULL;
     }

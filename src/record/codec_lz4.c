@@ -12,9 +12,9 @@
  *   u32 0         end mark
  *   u32           content checksum, if FLG says so (not looked at: the batch's CRC covers it all)
  *
- * Written: 60 40 82, no checksums, 64 KiB blocks. The frame is taken apart here and not by lz4frame,
- * which takes dependent blocks, verifies the content checksum and buffers; here each block goes
- * straight to where it belongs, after its room was compared with the limit.
+ * Written: 60 40 82, no checksums, 64 KiB blocks. The frame is taken apart here and not by
+ * lz4frame, which takes dependent blocks, verifies the content checksum and buffers; here each
+ * block goes straight to where it belongs, after its room was compared with the limit.
  */
 #include "record/codec.h"
 
@@ -55,7 +55,8 @@ __attribute__((destructor)) static void free_pool(void)
         kj_free(state);
 }
 
-static void put_blocks(void *state, int level, const uint8_t *src, size_t len, struct kj_buffer *out)
+static void put_blocks(void *state, int level, const uint8_t *src, size_t len,
+                       struct kj_buffer *out)
 {
     uint8_t *to = out->bytes + out->len;
     while (len > 0) {
@@ -132,8 +133,8 @@ static int read_header(const uint8_t *src, size_t len, struct frame *ret_frame)
     return 0;
 }
 
-static int get_block(const uint8_t *src, size_t len, bool stored, size_t block_max, size_t total_max,
-                     struct kj_buffer *out)
+static int get_block(const uint8_t *src, size_t len, bool stored, size_t block_max,
+                     size_t total_max, struct kj_buffer *out)
 {
     enum { EXPANSION_MAX = 255 };
     size_t room = stored ? len : len * EXPANSION_MAX;
@@ -185,8 +186,8 @@ static int lz4_decompress(const uint8_t *src, size_t len, size_t total_max, stru
         }
         if (block > frame.block_max || block > left || checksum_bytes > left - block)
             return kj_err(KAJA_ERR_BAD_COMPRESSION,
-                          "lz4: a block of %zu bytes where %zu are left and %zu allowed", block, left,
-                          frame.block_max);
+                          "lz4: a block of %zu bytes where %zu are left and %zu allowed", block,
+                          left, frame.block_max);
         if (checksum_bytes != 0 && kj_get_le32(p + block) != XXH32(p, block, 0))
             return kj_err(KAJA_ERR_BAD_COMPRESSION, "lz4: the checksum of a block is wrong");
         KJ_TRY(get_block(p, block, (word & STORED) != 0, frame.block_max, total_max, out));

@@ -19,7 +19,8 @@
 #include <snappy-c.h>
 
 enum { HEADER_BYTES = 16, MAGIC_BYTES = 8, BLOCK_BYTES = 32768 };
-static const uint8_t header[HEADER_BYTES] = {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0, 0, 0, 0, 1, 0, 0, 0, 1};
+static const uint8_t header[HEADER_BYTES] = {0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0,
+                                             0,    0,   0,   1,   0,   0,   0,   1};
 
 static int xerial_compress(int level, const uint8_t *src, size_t len, struct kj_buffer *out)
 {
@@ -60,7 +61,8 @@ static int decompress_block(const uint8_t *src, size_t len, size_t total_max, st
     return 0;
 }
 
-static int xerial_decompress(const uint8_t *src, size_t len, size_t total_max, struct kj_buffer *out)
+static int xerial_decompress(const uint8_t *src, size_t len, size_t total_max,
+                             struct kj_buffer *out)
 {
     if (len < HEADER_BYTES || memcmp(src, header, MAGIC_BYTES) != 0)
         return decompress_block(src, len, total_max, out);
@@ -79,8 +81,9 @@ static int xerial_decompress(const uint8_t *src, size_t len, size_t total_max, s
         int32_t block = kj_get_be32s(src);
         src += 4;
         if (block < 0 || block > end - src)
-            return kj_err(KAJA_ERR_BAD_COMPRESSION, "snappy: a block of %d bytes where %zu are left",
-                          block, (size_t)(end - src));
+            return kj_err(KAJA_ERR_BAD_COMPRESSION,
+                          "snappy: a block of %d bytes where %zu are left", block,
+                          (size_t)(end - src));
         KJ_TRY(decompress_block(src, (size_t)block, total_max, out));
         src += block;
     }

@@ -45,8 +45,8 @@ static int zstd_compress(int level, const uint8_t *src, size_t len, struct kj_bu
         state = ZSTD_createCCtx();
     if (state == NULL)
         return kj_err_oom("a zstd compressor");
-    size_t result = ZSTD_compressCCtx(state, out->bytes + out->len, out->capacity - out->len, src,
-                                      len, level);
+    size_t result =
+        ZSTD_compressCCtx(state, out->bytes + out->len, out->capacity - out->len, src, len, level);
     if (ZSTD_sizeof_CCtx(state) > POOLED_MAX || !kj_codec_pool_put(&compressors, state))
         (void)ZSTD_freeCCtx(state);
     if (!ZSTD_isError(result)) {

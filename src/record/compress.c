@@ -24,7 +24,8 @@ static int check_codec(enum kj_codec codec)
     return 0;
 }
 
-int kj_compress(enum kj_codec codec, int level, const uint8_t *src, size_t len, struct kj_buffer *out)
+int kj_compress(enum kj_codec codec, int level, const uint8_t *src, size_t len,
+                struct kj_buffer *out)
 {
     KJ_TRY(check_codec(codec));
     if (len > INT32_MAX)
@@ -77,8 +78,8 @@ int kj_codec_room(struct kj_buffer *out, size_t wanted, size_t total_max)
     return kj_buffer_reserve(out, capacity < needed ? needed : capacity);
 }
 
-/* A slot is a pointer or 0. A successful exchange is a full barrier: it pairs with that of the other
- * function, so whoever takes a state sees all that its last user did to it. */
+/* A slot is a pointer or 0. A successful exchange is a full barrier: it pairs with that of the
+ * other function, so whoever takes a state sees all that its last user did to it. */
 void *kj_codec_pool_take(struct kj_codec_pool *pool)
 {
     for (int i = 0; i < KJ_CODEC_POOL_SLOTS; i++) {

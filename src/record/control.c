@@ -4,8 +4,8 @@
 #include "base/assert.h"
 #include "base/err.h"
 
-void kj_marker_encode(uint8_t *p, enum kj_control_type type, int64_t producer_id, int16_t producer_epoch,
-                      int32_t coordinator_epoch, int64_t timestamp)
+void kj_marker_encode(uint8_t *p, enum kj_control_type type, int64_t producer_id,
+                      int16_t producer_epoch, int32_t coordinator_epoch, int64_t timestamp)
 {
     uint8_t key[4], value[6];
     kj_put_be16(key, 0);
@@ -35,7 +35,8 @@ void kj_marker_encode(uint8_t *p, enum kj_control_type type, int64_t producer_id
     kj_batch_set_crc(p, KJ_MARKER_BYTES);
 }
 
-int kj_control_decode(const struct kj_record_view *view, int *ret_type, int32_t *ret_coordinator_epoch)
+int kj_control_decode(const struct kj_record_view *view, int *ret_type,
+                      int32_t *ret_coordinator_epoch)
 {
     if (view->key == NULL || view->key_bytes < 4)
         return kj_err(KAJA_ERR_INVALID_RECORD, "a control record with a key of %zu bytes",

@@ -66,7 +66,8 @@ size_t kj_record_body_bytes(const struct kj_record *record, int64_t timestamp_de
     return 1 + kj_varlong_bytes(timestamp_delta) + kj_varint_bytes(offset_delta) + content;
 }
 
-size_t kj_record_bytes(const struct kj_record *record, int64_t timestamp_delta, int32_t offset_delta)
+size_t kj_record_bytes(const struct kj_record *record, int64_t timestamp_delta,
+                       int32_t offset_delta)
 {
     size_t body = kj_record_body_bytes(record, timestamp_delta, offset_delta);
     return body > INT32_MAX ? SIZE_MAX : kj_varint_bytes((int32_t)body) + body;
@@ -75,7 +76,9 @@ size_t kj_record_bytes(const struct kj_record *record, int64_t timestamp_delta, 
 size_t kj_record_bytes_max(const struct kj_record *record)
 {
     /* length 5, attributes 1, timestamp 10, offset 5 */
-    enum { BEFORE_CONTENT_MAX = KJ_VARINT_BYTES_MAX + 1 + KJ_VARLONG_BYTES_MAX + KJ_VARINT_BYTES_MAX };
+    enum {
+        BEFORE_CONTENT_MAX = KJ_VARINT_BYTES_MAX + 1 + KJ_VARLONG_BYTES_MAX + KJ_VARINT_BYTES_MAX
+    };
     size_t content = content_bytes(record);
     return content == SIZE_MAX ? SIZE_MAX : BEFORE_CONTENT_MAX + content;
 }
@@ -115,8 +118,8 @@ uint8_t *kj_record_encode(const struct kj_record *record, int64_t timestamp_delt
 }
 
 /* A key or value at p: its bytes, NULL for null. Any negative length is null. */
-static inline const uint8_t *get_field(const uint8_t *p, const uint8_t *end, const uint8_t **ret_bytes,
-                                       size_t *ret_len)
+static inline const uint8_t *get_field(const uint8_t *p, const uint8_t *end,
+                                       const uint8_t **ret_bytes, size_t *ret_len)
 {
     int32_t len;
     p = kj_varint_get(p, end, &len);
@@ -163,7 +166,8 @@ static bool headers_ok(const uint8_t *p, const uint8_t *end, int32_t count)
     return p == end;
 }
 
-const uint8_t *kj_record_decode(const uint8_t *p, const uint8_t *end, struct kj_record_view *ret_view)
+const uint8_t *kj_record_decode(const uint8_t *p, const uint8_t *end,
+                                struct kj_record_view *ret_view)
 {
     const uint8_t *start = p;
     int32_t body;

@@ -2,9 +2,9 @@
  *
  * record/validate.c - the checks run in Kafka's order, and the first that fails decides.
  *
- * Stricter than Kafka: a client's offset deltas must be 0, 1, 2 ... in plain batches too (there they
- * are not looked at, and a wrong one would give a record an offset outside its batch), those of
- * internal batches must rise and stay within the batch; an incomplete batch is an error, not
+ * Stricter than Kafka: a client's offset deltas must be 0, 1, 2 ... in plain batches too (there
+ * they are not looked at, and a wrong one would give a record an offset outside its batch), those
+ * of internal batches must rise and stay within the batch; an incomplete batch is an error, not
  * silently nothing; the LogAppendTime bit is refused from clients whatever the topic's type.
  */
 #include "record/validate.h"
@@ -26,7 +26,8 @@ static int check_frame(const uint8_t *p, size_t bytes, const struct kj_validate_
                       batch.length);
     size_t batch_bytes = kj_batch_bytes(&batch);
     if (options->client && batch.base_offset != 0)
-        return kj_err(KAJA_ERR_INVALID_RECORD, "a producer's batch has base offset %lld instead of 0",
+        return kj_err(KAJA_ERR_INVALID_RECORD,
+                      "a producer's batch has base offset %lld instead of 0",
                       (long long)batch.base_offset);
     if (batch_bytes > options->max_bytes)
         return kj_err(KAJA_ERR_RECORD_TOO_LARGE,
@@ -47,8 +48,9 @@ static int check_frame(const uint8_t *p, size_t bytes, const struct kj_validate_
 static int check_client_header(const struct kj_batch *batch)
 {
     if (batch->count <= 0 || batch->last_offset_delta != batch->count - 1)
-        return kj_err(KAJA_ERR_INVALID_RECORD, "a producer's batch with %d records has last offset %d",
-                      batch->count, batch->last_offset_delta);
+        return kj_err(KAJA_ERR_INVALID_RECORD,
+                      "a producer's batch with %d records has last offset %d", batch->count,
+                      batch->last_offset_delta);
     if (kj_batch_has(batch, KJ_ATTR_CONTROL))
         return kj_err(KAJA_ERR_INVALID_RECORD, "a producer may not write control batches");
     if (batch->producer_id >= 0 && batch->base_sequence < 0)
@@ -68,7 +70,8 @@ static bool in_window(int64_t timestamp, const struct kj_validate_options *optio
     if (timestamp <= options->now_ms)
         return !__builtin_sub_overflow(options->now_ms, timestamp, &age) &&
                age <= options->before_max_ms;
-    return !__builtin_sub_overflow(timestamp, options->now_ms, &age) && age <= options->after_max_ms;
+    return !__builtin_sub_overflow(timestamp, options->now_ms, &age) &&
+           age <= options->after_max_ms;
 }
 
 /* What is wrong with the records one by one. The whole batch fails if one does; a bad timestamp is
@@ -91,7 +94,8 @@ static int report(const struct faults *faults, const struct kj_validate_options 
                       (long long)options->after_max_ms);
     if (faults->first_null_key >= 0)
         return kj_err(KAJA_ERR_INVALID_RECORD,
-                      "record %d has no key, which a compacted topic demands", faults->first_null_key);
+                      "record %d has no key, which a compacted topic demands",
+                      faults->first_null_key);
     if (faults->first_bad_delta >= 0)
         return kj_err(KAJA_ERR_INVALID_RECORD, "record %d has a wrong offset delta",
                       faults->first_bad_delta);

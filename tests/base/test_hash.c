@@ -66,8 +66,8 @@ static void test_model(void **state)
             count += *model == NULL;
             *model = value;
         } else if (action < 7) {
-            void *was = by_name ? kj_map_remove(&map, names[i], len)
-                                : kj_map_remove_u64(&map, i << 40);
+            void *was =
+                by_name ? kj_map_remove(&map, names[i], len) : kj_map_remove_u64(&map, i << 40);
             assert_ptr_equal(was, *model);
             count -= *model != NULL;
             *model = NULL;

@@ -36,7 +36,7 @@ static void test_malformed(void **state)
     assert_int_equal(kj_javahash("\xc3", 1), one);
     assert_int_equal(kj_javahash("\xc3\xa9", 1), one);
     assert_int_equal(kj_javahash("\xc3\xa9", 2), 0xe9);
-    assert_int_equal(kj_javahash("\xc0\x80", 2), one * 31 + one);           /* overlong */
+    assert_int_equal(kj_javahash("\xc0\x80", 2), one * 31 + one);                  /* overlong */
     assert_int_equal(kj_javahash("\xed\xa0\x80", 3), (one * 31 + one) * 31 + one); /* surrogate */
     assert_int_equal(kj_javahash("\xf0\x9f\x98\x80", 4), 0xd83d * 31 + 0xde00);
     assert_int_equal(kj_javahash("\xf0\x9f\x98", 3), (one * 31 + one) * 31 + one);

@@ -4,7 +4,8 @@
 #include "base/varint.h"
 
 /* Decodes by kind; NULL if refused. */
-static const uint8_t *get(const char *kind, const uint8_t *p, const uint8_t *end, int64_t *ret_value)
+static const uint8_t *get(const char *kind, const uint8_t *p, const uint8_t *end,
+                          int64_t *ret_value)
 {
     int32_t v32 = 0;
     uint32_t u32 = 0;

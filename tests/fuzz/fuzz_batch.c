@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * tests/fuzz/fuzz_batch.c - bytes as a whole batch: looked at, validated, read. Once as they are, once
- * with magic, length and checksum put right, so that what lies behind these is reached.
+ * tests/fuzz/fuzz_batch.c - bytes as a whole batch: looked at, validated, read. Once as they are,
+ * once with magic, length and checksum put right, so that what lies behind these is reached.
  */
 #include "record/batch_reader.h"
 #include "record/control.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * tests/fuzz/fuzz_record.c - bytes as records behind each other. Each that decodes is encoded again,
- * which gives the same record, in as many bytes as were said and no more than before.
+ * tests/fuzz/fuzz_record.c - bytes as records behind each other. Each that decodes is encoded
+ * again, which gives the same record, in as many bytes as were said and no more than before.
  */
 #include "record/record.h"
 
@@ -46,8 +46,9 @@ static void encode_again(const struct kj_record_view *view)
           again + bytes);
     struct kj_record_view back;
     check(kj_record_decode(again, again + bytes, &back) == again + bytes);
-    check(back.timestamp_delta == view->timestamp_delta && back.offset_delta == view->offset_delta &&
-          back.header_count == view->header_count && back.bytes == bytes);
+    check(back.timestamp_delta == view->timestamp_delta &&
+          back.offset_delta == view->offset_delta && back.header_count == view->header_count &&
+          back.bytes == bytes);
     same(back.key, back.key_bytes, view->key, view->key_bytes);
     same(back.value, back.value_bytes, view->value, view->value_bytes);
     free(again);

@@ -101,11 +101,11 @@ static void test_look(void **state)
     assert_int_equal(look_with(p, 11, 48, 79), KJ_BATCH_BAD);
     assert_int_equal(look_with(p, 11, 13, 79), KJ_BATCH_BAD);
     assert_int_equal(look_with(p, 11, 0, 79), KJ_BATCH_BAD);
-    assert_int_equal(look_with(p, 8, 0x80, 79), KJ_BATCH_BAD);          /* negative length */
-    assert_int_equal(look_with(p, 8, 0x7f, SIZE_MAX), KJ_BATCH_OK);     /* enormous, but there */
+    assert_int_equal(look_with(p, 8, 0x80, 79), KJ_BATCH_BAD);      /* negative length */
+    assert_int_equal(look_with(p, 8, 0x7f, SIZE_MAX), KJ_BATCH_OK); /* enormous, but there */
     assert_int_equal(look_with(p, 8, 0x7f, 79), KJ_BATCH_PARTIAL);
-    assert_int_equal(look_with(p, 0, 0x80, 79), KJ_BATCH_BAD);          /* negative offset */
-    assert_int_equal(look_with(p, 23, 0x80, 79), KJ_BATCH_BAD);         /* negative delta */
+    assert_int_equal(look_with(p, 0, 0x80, 79), KJ_BATCH_BAD);  /* negative offset */
+    assert_int_equal(look_with(p, 23, 0x80, 79), KJ_BATCH_BAD); /* negative delta */
     memset(p, 0xff, 8);
     assert_int_equal(look_with(p, 0, 0x7f, 79), KJ_BATCH_BAD); /* no offset is left behind it */
 
@@ -307,10 +307,10 @@ static void test_control(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_header),        cmocka_unit_test(test_derived),
-        cmocka_unit_test(test_look),          cmocka_unit_test(test_assign),
-        cmocka_unit_test(test_capacity),      cmocka_unit_test(test_timestamps),
-        cmocka_unit_test(test_seal),          cmocka_unit_test(test_reader_faults),
+        cmocka_unit_test(test_header),   cmocka_unit_test(test_derived),
+        cmocka_unit_test(test_look),     cmocka_unit_test(test_assign),
+        cmocka_unit_test(test_capacity), cmocka_unit_test(test_timestamps),
+        cmocka_unit_test(test_seal),     cmocka_unit_test(test_reader_faults),
         cmocka_unit_test(test_control),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

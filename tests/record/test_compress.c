@@ -144,7 +144,8 @@ static void cuts(enum kj_codec codec)
         back.len = 0;
         int err = kj_decompress(codec, bytes, cut, MIB, &back);
         /* Without a byte zstd has no frame, and xerial may end after its header. */
-        bool may_end = (codec == KJ_CODEC_ZSTD && cut == 0) || (codec == KJ_CODEC_SNAPPY && cut == 16);
+        bool may_end =
+            (codec == KJ_CODEC_ZSTD && cut == 0) || (codec == KJ_CODEC_SNAPPY && cut == 16);
         if (err != (may_end ? 0 : KAJA_ERR_BAD_COMPRESSION))
             fail_msg("%s cut at %zu: %s", kj_codec_name((int)codec), cut, kaja_error_name(err));
         free(bytes);
@@ -185,7 +186,8 @@ static void test_flip(void **state)
     for_each(flips);
 }
 
-/* --- bombs: the limit holds before memory is taken --------------------------------------------------- */
+/* --- bombs: the limit holds before memory is taken
+ * --------------------------------------------------- */
 
 static void bomb(enum kj_codec codec)
 {
@@ -230,8 +232,8 @@ static void test_claims(void **state)
     static const uint8_t snappy[] = {0xff, 0xff, 0xff, 0xff, 0x0f, 0, 'a', 0, 'b'};
     claim(KJ_CODEC_SNAPPY, snappy, sizeof snappy, KAJA_ERR_BAD_COMPRESSION);
     /* zstd: one frame, single segment, content size 2^40, one raw block of one byte */
-    static const uint8_t zstd[] = {0x28, 0xb5, 0x2f, 0xfd, 0xe0, 0, 0, 0, 0, 0, 1, 0, 0,
-                                   0x09, 0,    0,    'a'};
+    static const uint8_t zstd[] = {0x28, 0xb5, 0x2f, 0xfd, 0xe0, 0, 0, 0,  0,
+                                   0,    1,    0,    0,    0x09, 0, 0, 'a'};
     claim(KJ_CODEC_ZSTD, zstd, sizeof zstd, KAJA_ERR_BAD_COMPRESSION);
     /* zstd: a window of 2^41 bytes, then an RLE block of one byte: legal without a window */
     static const uint8_t window[] = {0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xf8, 0x0b, 0, 0, 'a'};
@@ -252,7 +254,8 @@ static void test_claims(void **state)
     claim(KJ_CODEC_LZ4, lz4, 25, KAJA_ERR_BAD_COMPRESSION);
 }
 
-/* --- containers: what other writers make ------------------------------------------------------------- */
+/* --- containers: what other writers make
+ * ------------------------------------------------------------- */
 
 /* A frame by hand: FLG, BD, "hello" stored, end mark, checksums as flagged. */
 static size_t lz4_frame(uint8_t *to, uint8_t flg, uint8_t bd, uint32_t content_checksum)
@@ -297,9 +300,9 @@ static void test_lz4_frames(void **state)
     } frames[] = {
         {0x60, 0x40, true},  {0x60, 0x50, true},  {0x60, 0x60, true},  {0x60, 0x70, true},
         {0x68, 0x40, true},  {0x70, 0x40, true},  {0x64, 0x40, true},  {0x7c, 0x70, true},
-        {0x40, 0x40, false}, /* dependent blocks */
+        {0x40, 0x40, false},                                           /* dependent blocks */
         {0x20, 0x40, false}, {0xa0, 0x40, false}, {0xe0, 0x40, false}, /* version */
-        {0x61, 0x40, false}, {0x62, 0x40, false}, /* dictionary, reserved */
+        {0x61, 0x40, false}, {0x62, 0x40, false},                      /* dictionary, reserved */
         {0x60, 0x30, false}, {0x60, 0x00, false}, {0x60, 0xc0, false}, {0x60, 0x41, false},
     };
     uint8_t bytes[64];
@@ -315,7 +318,8 @@ static void test_lz4_frames(void **state)
             uint8_t *exact = malloc(cut);
             assert_non_null(exact);
             memcpy(exact, bytes, cut);
-            assert_err(kj_decompress(KJ_CODEC_LZ4, exact, cut, 100, &back), KAJA_ERR_BAD_COMPRESSION);
+            assert_err(kj_decompress(KJ_CODEC_LZ4, exact, cut, 100, &back),
+                       KAJA_ERR_BAD_COMPRESSION);
             free(exact);
         }
     }
@@ -406,7 +410,8 @@ static void test_members(void **state)
     }
 }
 
-/* --- errors ------------------------------------------------------------------------------------------ */
+/* --- errors
+ * ------------------------------------------------------------------------------------------ */
 
 static void test_unsupported(void **state)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
  * tests/record/test_golden_batches.c - the batches written by Apache Kafka and by an independent
- * client: decoded and compared with their description, encoded again to the same bytes, cut at every
- * length, with every bit turned over.
+ * client: decoded and compared with their description, encoded again to the same bytes, cut at
+ * every length, with every bit turned over.
  */
 #include "golden.h"
 
@@ -122,14 +122,15 @@ static void test_decode(void **state)
         uint32_t crc = kj_crc32c(0, reader.at, (size_t)(reader.end - reader.at));
         size_t section = (size_t)(reader.end - reader.at);
         char *to = text;
-        to += sprintf(to,
-                      "batch base_offset=%lld batch_length=%d leader_epoch=%d magic=%d crc=%08x "
-                      "attributes=0x%04x last_offset_delta=%d base_timestamp=%lld max_timestamp=%lld "
-                      "producer_id=%lld producer_epoch=%d base_sequence=%d record_count=%d\n",
-                      (long long)b->base_offset, b->length, b->epoch, b->magic, b->crc,
-                      (unsigned)b->attributes, b->last_offset_delta, (long long)b->base_timestamp,
-                      (long long)b->max_timestamp, (long long)b->producer_id, b->producer_epoch,
-                      b->base_sequence, b->count);
+        to +=
+            sprintf(to,
+                    "batch base_offset=%lld batch_length=%d leader_epoch=%d magic=%d crc=%08x "
+                    "attributes=0x%04x last_offset_delta=%d base_timestamp=%lld max_timestamp=%lld "
+                    "producer_id=%lld producer_epoch=%d base_sequence=%d record_count=%d\n",
+                    (long long)b->base_offset, b->length, b->epoch, b->magic, b->crc,
+                    (unsigned)b->attributes, b->last_offset_delta, (long long)b->base_timestamp,
+                    (long long)b->max_timestamp, (long long)b->producer_id, b->producer_epoch,
+                    b->base_sequence, b->count);
         /* Records are left out of the descriptions of the largest. */
         bool with_records = strstr(batches[i].text, "\nrecord offset") != NULL || b->count == 0;
         struct kj_record_view view;
@@ -221,12 +222,9 @@ static bool encode_by_writer(const struct golden *golden, uint8_t *out, size_t c
         assert_true(kj_batch_writer_append(&writer, &record));
         free(headers);
     }
-    const struct kj_batch_seal seal = {KJ_CODEC_NONE,
-                                       KJ_LEVEL_DEFAULT,
-                                       kj_batch_has(batch, KJ_ATTR_TRANSACTIONAL),
-                                       batch->producer_id,
-                                       batch->producer_epoch,
-                                       batch->base_sequence};
+    const struct kj_batch_seal seal = {
+        KJ_CODEC_NONE,      KJ_LEVEL_DEFAULT,      kj_batch_has(batch, KJ_ATTR_TRANSACTIONAL),
+        batch->producer_id, batch->producer_epoch, batch->base_sequence};
     uint8_t *bytes;
     size_t len;
     assert_ok(kj_batch_writer_seal(&writer, &seal, NULL, &bytes, &len));

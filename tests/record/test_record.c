@@ -28,7 +28,8 @@ static void check_field(const void *p, size_t n, const uint8_t *got, size_t got_
 }
 
 /* Encodes, checks the sizes said in advance, decodes, compares all. */
-static void round_trip(const struct kj_record *record, int64_t timestamp_delta, int32_t offset_delta)
+static void round_trip(const struct kj_record *record, int64_t timestamp_delta,
+                       int32_t offset_delta)
 {
     size_t bytes = kj_record_bytes(record, timestamp_delta, offset_delta);
     assert_in_range(bytes, 7, kj_record_bytes_max(record));
@@ -143,15 +144,24 @@ static void test_malformed(void **state)
         uint8_t value;
         const char *what;
     } faults[] = {
-        {0, 22, "length one too small"}, {0, 26, "length one too large"}, {0, 0, "length 0"},
-        {0, 1, "length -1"},             {0, 0x80, "length in two bytes, 0"},
-        {4, 4, "key one too long"},      {4, 100, "key beyond the record"},
-        {6, 4, "value too long"},        {6, 0, "value too short"},
+        {0, 22, "length one too small"},
+        {0, 26, "length one too large"},
+        {0, 0, "length 0"},
+        {0, 1, "length -1"},
+        {0, 0x80, "length in two bytes, 0"},
+        {4, 4, "key one too long"},
+        {4, 100, "key beyond the record"},
+        {6, 4, "value too long"},
+        {6, 0, "value too short"},
         {6, 0xfe, "value length in two bytes"},
-        {8, 0, "header count too small"}, {8, 4, "header count too large"},
-        {8, 1, "header count negative"}, {8, 0x7e, "header count beyond the bytes"},
-        {9, 1, "header key null"},       {9, 3, "header key negative"},
-        {9, 6, "header key too long"},   {11, 4, "header value too long"},
+        {8, 0, "header count too small"},
+        {8, 4, "header count too large"},
+        {8, 1, "header count negative"},
+        {8, 0x7e, "header count beyond the bytes"},
+        {9, 1, "header key null"},
+        {9, 3, "header key negative"},
+        {9, 6, "header key too long"},
+        {11, 4, "header value too long"},
         {11, 0, "header value too short"},
     };
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
@@ -172,8 +182,8 @@ static void test_malformed(void **state)
 static void test_lenient(void **state)
 {
     (void)state;
-    const uint8_t bytes[] = {0x9c, 0x80, 0x00, /* 14 */ 0xff, 0, 0x80, 0x80, 0, 3, 5, 2,
-                             0x82, 0, 'h', 0xff, 0xff, 0x00};
+    const uint8_t bytes[] = {0x9c, 0x80, 0x00, /* 14 */ 0xff, 0,    0x80, 0x80, 0, 3, 5,
+                             2,    0x82, 0,    'h',           0xff, 0xff, 0x00};
     struct kj_record_view view;
     assert_ptr_equal(kj_record_decode(bytes, bytes + sizeof bytes, &view), bytes + sizeof bytes);
     assert_null(view.key);

@@ -20,7 +20,7 @@ static struct kj_validate_options options(void)
                                         .plain = &scratch};
 }
 
-/* --- the golden list: what Kafka says of each, or stricter --------------------------------------- */
+/* --- the golden list: what Kafka says of each, or stricter --------------- */
 
 static const char *read_back(const uint8_t *p, size_t n)
 {
@@ -93,7 +93,8 @@ static void test_golden(void **state)
         char name[64], want_read[64], want_append[64];
         char *hex = strstr(line, " | ") + 3;
         assert_int_equal(sscanf(line, "%63s", name), 1);
-        assert_int_equal(sscanf(strstr(hex, " | "), " | %63[^|]| %63[^\n]", want_read, want_append), 2);
+        assert_int_equal(sscanf(strstr(hex, " | "), " | %63[^|]| %63[^\n]", want_read, want_append),
+                         2);
         want_read[strlen(want_read) - 1] = 0; /* the blank before the bar */
         for (size_t i = 0; i < sizeof stricter / sizeof *stricter; i++) {
             if (strcmp(stricter[i].name, name) != 0)
@@ -118,13 +119,15 @@ static void test_golden(void **state)
     free(text);
 }
 
-/* --- each rule, and the order of the rules ---------------------------------------------------------- */
+/* --- each rule, and the order of the rules
+ * ---------------------------------------------------------- */
 
 static uint8_t buf[4096];
 static struct kj_buffer packed;
 
 /* A batch of records with these timestamps (key "k" unless keyless), sealed with codec. */
-static uint8_t *make(const int64_t *times, int n, bool keyless, enum kj_codec codec, size_t *ret_len)
+static uint8_t *make(const int64_t *times, int n, bool keyless, enum kj_codec codec,
+                     size_t *ret_len)
 {
     struct kj_batch_writer writer;
     kj_batch_writer_init(&writer, buf, sizeof buf);
@@ -356,7 +359,8 @@ static void test_bomb(void **state)
             continue;
         struct kj_batch_writer writer;
         kj_batch_writer_init(&writer, room, sizeof room);
-        const struct kj_record record = {.timestamp = NOW, .value = zeros, .value_bytes = sizeof zeros};
+        const struct kj_record record = {
+            .timestamp = NOW, .value = zeros, .value_bytes = sizeof zeros};
         assert_true(kj_batch_writer_append(&writer, &record));
         struct kj_batch_seal seal = KJ_BATCH_SEAL_PLAIN;
         seal.codec = (enum kj_codec)codec;

@@ -15,7 +15,7 @@
 /* crc: 0, or the result for the bytes before p. */
 uint32_t kj_crc32c(uint32_t crc, const void *p, size_t n);
 
-/* --- inside: crc32c.c, and the one of crc32c_{x86,arm,none}.c that configure chose  */
+/* --- inside: crc32c.c, and the crc32c_{x86,arm,none}.c of this CPU ------- */
 
 /* state: the raw register, that is ~crc. */
 typedef uint32_t kj_crc32c_fn(uint32_t state, const uint8_t *p, size_t n);

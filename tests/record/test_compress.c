@@ -186,8 +186,7 @@ static void test_flip(void **state)
     for_each(flips);
 }
 
-/* --- bombs: the limit holds before memory is taken
- * --------------------------------------------------- */
+/* --- bombs: the limit holds before memory is taken ----------------------- */
 
 static void bomb(enum kj_codec codec)
 {
@@ -254,8 +253,7 @@ static void test_claims(void **state)
     claim(KJ_CODEC_LZ4, lz4, 25, KAJA_ERR_BAD_COMPRESSION);
 }
 
-/* --- containers: what other writers make
- * ------------------------------------------------------------- */
+/* --- containers: what other writers make --------------------------------- */
 
 /* A frame by hand: FLG, BD, "hello" stored, end mark, checksums as flagged. */
 static size_t lz4_frame(uint8_t *to, uint8_t flg, uint8_t bd, uint32_t content_checksum)
@@ -410,8 +408,7 @@ static void test_members(void **state)
     }
 }
 
-/* --- errors
- * ------------------------------------------------------------------------------------------ */
+/* --- errors -------------------------------------------------------------- */
 
 static void test_unsupported(void **state)
 {

@@ -119,8 +119,7 @@ static void test_golden(void **state)
     free(text);
 }
 
-/* --- each rule, and the order of the rules
- * ---------------------------------------------------------- */
+/* --- each rule, and the order of the rules ------------------------------- */
 
 static uint8_t buf[4096];
 static struct kj_buffer packed;

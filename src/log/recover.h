@@ -37,4 +37,28 @@ int kj_recover_snapshots(struct kj_log *log, int64_t end);
  * segment appeared behind it, the list was read anew. */
 int kj_recover_segment(struct kj_recovery *recovery, struct kj_segment *segment, bool *ret_split);
 
+/* One segment being read. */
+struct kj_reading {
+    struct kj_recovery *recovery;
+    struct kj_segment *segment;
+    struct kj_scan scan;
+    struct kj_indexer indexer;
+    int64_t size;
+    int32_t epoch;      /* of the batch before */
+    int32_t last_epoch; /* newest one known */
+    int64_t budget;     /* bytes whose CRC a search may still compute */
+    struct kj_buffer txns;
+};
+
+/* Looks at pos without moving. */
+enum kj_scan_result kj_reading_look(struct kj_reading *reading, int64_t pos, struct kj_batch *ret_batch);
+/* True if nothing but zeros stands from pos to the end. */
+bool kj_reading_only_zeros(struct kj_reading *reading, int64_t pos);
+/* Overwrites bytes of the segment, flushed. */
+int kj_reading_patch(struct kj_reading *reading, int64_t pos, const void *bytes, size_t len);
+
+/* --- recover_mend.c --- */
+/* Puts the fields outside the CRC of the batch at scan.pos right, if they can be told. */
+int kj_reading_mend(struct kj_reading *reading, struct kj_batch *ret_batch, bool *ret_mended);
+
 #endif

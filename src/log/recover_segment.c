@@ -6,8 +6,8 @@
  * What is believed
  *   1. In a segment that kaja wrote the next batch has the expected offset; where compaction was,
  *      at least it.
- *   2. A batch with a right CRC whose base offset or epoch does not fit (both lie outside the CRC) is put
- *      right in place if the batch behind it fits the offset that it should have.
+ *   2. The fields outside the CRC (offset, length, epoch, magic) can be told from the neighbours and the
+ *      CRC: such a batch is put right in place (recover_mend.c).
  *   3. A plausible header with the expected offset and a wrong CRC: its extent is believed if a good batch
  *      stands right behind it. Nothing inside is looked at: a record may itself hold a valid batch.
  *   4. Else bytes are searched. A find counts only if its CRC is right, its offset fits between its
@@ -21,19 +21,7 @@
 #include <errno.h>
 #include <string.h>
 
-struct reading {
-    struct kj_recovery *recovery;
-    struct kj_segment *segment;
-    struct kj_scan scan;
-    struct kj_indexer indexer;
-    int64_t size;
-    int32_t epoch;      /* of the batch before */
-    int32_t last_epoch; /* newest one known */
-    int64_t budget;     /* bytes whose CRC a search may still compute */
-    struct kj_buffer txns;
-};
-
-static bool fits(const struct reading *reading, const struct kj_batch *batch, int64_t expected)
+static bool fits(const struct kj_reading *reading, const struct kj_batch *batch, int64_t expected)
 {
     if (reading->recovery->gaps ? batch->base_offset < expected : batch->base_offset != expected)
         return false;
@@ -43,7 +31,7 @@ static bool fits(const struct reading *reading, const struct kj_batch *batch, in
 
 /* --- looking behind --- */
 
-static enum kj_scan_result look_at(struct reading *reading, int64_t pos, struct kj_batch *ret_batch)
+enum kj_scan_result kj_reading_look(struct kj_reading *reading, int64_t pos, struct kj_batch *ret_batch)
 {
     int64_t old = reading->scan.pos;
     reading->scan.pos = pos;
@@ -52,16 +40,44 @@ static enum kj_scan_result look_at(struct reading *reading, int64_t pos, struct 
     return look;
 }
 
+bool kj_reading_only_zeros(struct kj_reading *reading, int64_t pos)
+{
+    while (pos < reading->size) {
+        size_t len = reading->size - pos < 4096 ? (size_t)(reading->size - pos) : 4096;
+        const uint8_t *p = kj_scan_bytes(&reading->scan, pos, len);
+        if (p == NULL)
+            return false;
+        for (size_t i = 0; i < len; i++)
+            if (p[i] != 0)
+                return false;
+        pos += (int64_t)len;
+    }
+    return true;
+}
+
+int kj_reading_patch(struct kj_reading *reading, int64_t pos, const void *bytes, size_t len)
+{
+    struct kj_log *log = reading->recovery->log;
+    struct kj_file *file;
+    KJ_TRY(kj_segment_pin(reading->segment, KJ_FILE_LOG, false, &file));
+    int os = kj_io_pwrite(file, bytes, len, pos);
+    if (os == 0)
+        os = kj_io_sync(file);
+    kj_segment_unpin(reading->segment);
+    reading->scan.buf_len = 0; /* what was read is older */
+    return os == 0 ? 0 : kj_log_io_error(log, os, "writing", KJ_FILE_LOG, reading->segment->base_offset, pos);
+}
+
 /* True if good batches stand from pos to the segment's end or zeros, rising from least on; the first
  * one's base to *ret_base. */
-static bool chain_from(struct reading *reading, int64_t pos, int64_t least, int64_t *ret_base)
+static bool chain_from(struct kj_reading *reading, int64_t pos, int64_t least, int64_t *ret_base)
 {
     int64_t next = least;
     bool first = true;
     for (;;) {
         struct kj_batch batch;
-        enum kj_scan_result look = look_at(reading, pos, &batch);
-        if (!first && (look == KJ_SCAN_END || look == KJ_SCAN_ZEROS))
+        enum kj_scan_result look = kj_reading_look(reading, pos, &batch);
+        if (!first && (look == KJ_SCAN_END || (look == KJ_SCAN_ZEROS && kj_reading_only_zeros(reading, pos))))
             return true;
         if (look != KJ_SCAN_BATCH || batch.base_offset < next ||
             (!first && !reading->recovery->gaps && batch.base_offset != next))
@@ -78,10 +94,10 @@ static bool chain_from(struct reading *reading, int64_t pos, int64_t least, int6
 }
 
 /* A good batch right behind a believed extent; more damage may follow further on, it is met later. */
-static bool good_at(struct reading *reading, int64_t pos, int64_t least, int64_t most, int64_t *ret_base)
+static bool good_at(struct kj_reading *reading, int64_t pos, int64_t least, int64_t most, int64_t *ret_base)
 {
     struct kj_batch batch;
-    if (look_at(reading, pos, &batch) != KJ_SCAN_BATCH || batch.base_offset < least ||
+    if (kj_reading_look(reading, pos, &batch) != KJ_SCAN_BATCH || batch.base_offset < least ||
         batch.base_offset >= most)
         return false;
     *ret_base = batch.base_offset;
@@ -89,7 +105,7 @@ static bool good_at(struct reading *reading, int64_t pos, int64_t least, int64_t
 }
 
 /* Offsets of this segment end before the next one's base. */
-static int64_t offset_limit(struct reading *reading)
+static int64_t offset_limit(struct kj_reading *reading)
 {
     int64_t next;
     struct kj_segment *segment = kj_segment_find(reading->recovery->log, reading->segment->base_offset, &next);
@@ -107,7 +123,7 @@ static bool plausible(const uint8_t *p, int64_t least, int64_t most)
     return base >= least && base < most && kj_get_be32s(p + KJ_BATCH_LENGTH_AT) >= KJ_BATCH_LENGTH_MIN;
 }
 
-static bool search_bytes(struct reading *reading, int64_t from, int64_t least, int64_t most, int64_t *ret_pos,
+static bool search_bytes(struct kj_reading *reading, int64_t from, int64_t least, int64_t most, int64_t *ret_pos,
                          int64_t *ret_base)
 {
     for (int64_t pos = from; pos + KJ_BATCH_HEADER_BYTES <= reading->size && reading->budget > 0; pos++) {
@@ -122,14 +138,31 @@ static bool search_bytes(struct reading *reading, int64_t from, int64_t least, i
     return false;
 }
 
+/* A batch that belongs here and reaches past the end: an append that was cut short. What its records
+ * hold is no batch of the log, even if it ends where the file ends. */
+static bool torn_batch(struct kj_reading *reading)
+{
+    if (reading->scan.pos + KJ_BATCH_HEADER_BYTES > reading->size)
+        return false;
+    const uint8_t *p = kj_scan_bytes(&reading->scan, reading->scan.pos, KJ_BATCH_HEADER_BYTES);
+    struct kj_batch batch;
+    if (p == NULL)
+        return false;
+    kj_batch_decode(p, &batch);
+    return batch.magic == KJ_BATCH_MAGIC && batch.length >= KJ_BATCH_LENGTH_MIN &&
+           fits(reading, &batch, reading->recovery->expected);
+}
+
 /* Where good data goes on behind the bad bytes at scan.pos. False: nowhere. */
-static bool find_rest(struct reading *reading, enum kj_scan_result look, const struct kj_batch *bad,
+static bool find_rest(struct kj_reading *reading, enum kj_scan_result look, const struct kj_batch *bad,
                       int64_t *ret_pos, int64_t *ret_base)
 {
     int64_t least = reading->recovery->expected;
     int64_t most = offset_limit(reading);
     int64_t pos = reading->scan.pos;
     reading->budget = 16 * (reading->size - pos) + (1 << 20);
+    if (look == KJ_SCAN_PARTIAL && torn_batch(reading))
+        return false;
     /* Extents of plausible headers, one behind the other, as long as each fits. */
     struct kj_batch batch;
     if (look == KJ_SCAN_BAD_CRC || look == KJ_SCAN_BATCH)
@@ -143,8 +176,8 @@ static bool find_rest(struct reading *reading, enum kj_scan_result look, const s
             *ret_pos = at;
             return true;
         }
-        look = look_at(reading, at, &batch);
-        if (look == KJ_SCAN_END || look == KJ_SCAN_ZEROS)
+        look = kj_reading_look(reading, at, &batch);
+        if (look == KJ_SCAN_END || (look == KJ_SCAN_ZEROS && kj_reading_only_zeros(reading, at)))
             return false; /* the extent reaches to the end: what is inside is not looked at */
     }
     return search_bytes(reading, pos + 1, least, most, ret_pos, ret_base);
@@ -152,45 +185,7 @@ static bool find_rest(struct reading *reading, enum kj_scan_result look, const s
 
 /* --- putting right --- */
 
-static int patch(struct reading *reading, int64_t pos, const void *bytes, size_t len)
-{
-    struct kj_log *log = reading->recovery->log;
-    struct kj_file *file;
-    KJ_TRY(kj_segment_pin(reading->segment, KJ_FILE_LOG, false, &file));
-    int os = kj_io_pwrite(file, bytes, len, pos);
-    if (os == 0)
-        os = kj_io_sync(file);
-    kj_segment_unpin(reading->segment);
-    reading->scan.buf_len = 0; /* what was read is older */
-    return os == 0 ? 0 : kj_log_io_error(log, os, "writing", KJ_FILE_LOG, reading->segment->base_offset, pos);
-}
-
-/* A batch with a right CRC and a base offset that does not fit. */
-static int repair_base(struct reading *reading, struct kj_batch *batch, bool *ret_repaired)
-{
-    struct kj_recovery *recovery = reading->recovery;
-    *ret_repaired = false;
-    if (recovery->gaps)
-        return 0;
-    struct kj_batch behind;
-    int64_t next = recovery->expected + batch->last_offset_delta + 1;
-    enum kj_scan_result look = look_at(reading, reading->scan.pos + (int64_t)kj_batch_bytes(batch), &behind);
-    if (look != KJ_SCAN_BATCH || behind.base_offset != next)
-        return 0;
-    uint8_t bytes[8];
-    kj_put_be64(bytes, (uint64_t)recovery->expected);
-    KJ_TRY(patch(reading, reading->scan.pos, bytes, sizeof bytes));
-    kj_log_tell(recovery->log, KAJA_EVENT_DAMAGE, KAJA_ERR_DAMAGED, recovery->expected, next,
-                "%s: segment %lld at %lld: the base offset %lld was damaged, its neighbours say %lld",
-                recovery->log->dir, (long long)reading->segment->base_offset, (long long)reading->scan.pos,
-                (long long)batch->base_offset, (long long)recovery->expected);
-    recovery->damaged_ranges++;
-    batch->base_offset = recovery->expected;
-    *ret_repaired = true;
-    return 0;
-}
-
-static int repair_epoch(struct reading *reading, struct kj_batch *batch)
+static int repair_epoch(struct kj_reading *reading, struct kj_batch *batch)
 {
     struct kj_recovery *recovery = reading->recovery;
     if (batch->epoch >= reading->epoch && batch->epoch <= reading->last_epoch)
@@ -198,7 +193,7 @@ static int repair_epoch(struct reading *reading, struct kj_batch *batch)
     int32_t right = reading->epoch >= 0 ? reading->epoch : 0;
     uint8_t bytes[4];
     kj_put_be32(bytes, (uint32_t)right);
-    KJ_TRY(patch(reading, reading->scan.pos + KJ_BATCH_EPOCH_AT, bytes, sizeof bytes));
+    KJ_TRY(kj_reading_patch(reading, reading->scan.pos + KJ_BATCH_EPOCH_AT, bytes, sizeof bytes));
     kj_log_tell(recovery->log, KAJA_EVENT_DAMAGE, KAJA_ERR_DAMAGED, batch->base_offset,
                 kj_batch_next_offset(batch), "%s: segment %lld at %lld: the leader epoch %d was damaged, now %d",
                 recovery->log->dir, (long long)reading->segment->base_offset, (long long)reading->scan.pos,
@@ -210,7 +205,7 @@ static int repair_epoch(struct reading *reading, struct kj_batch *batch)
 
 /* --- taking a good batch --- */
 
-static int take(struct reading *reading, struct kj_batch *batch)
+static int take(struct kj_reading *reading, struct kj_batch *batch)
 {
     struct kj_recovery *recovery = reading->recovery;
     struct kj_log *log = recovery->log;
@@ -241,7 +236,7 @@ static int take(struct reading *reading, struct kj_batch *batch)
 
 /* --- damage --- */
 
-static int split_here(struct reading *reading, int64_t rest_pos, int64_t rest_base)
+static int split_here(struct kj_reading *reading, int64_t rest_pos, int64_t rest_base)
 {
     struct kj_recovery *recovery = reading->recovery;
     struct kj_log *log = recovery->log;
@@ -257,7 +252,7 @@ static int split_here(struct reading *reading, int64_t rest_pos, int64_t rest_ba
     return kj_recover_cut(log, reading->segment, pos);
 }
 
-static int cut_tail(struct reading *reading)
+static int cut_tail(struct kj_reading *reading)
 {
     struct kj_recovery *recovery = reading->recovery;
     int64_t pos = reading->scan.pos;
@@ -279,7 +274,7 @@ static int cut_tail(struct reading *reading)
 }
 
 /* Reads on until the segment's end; *ret_split when the good rest was made a segment of its own. */
-static int read_batches(struct reading *reading, bool *ret_split)
+static int read_batches(struct kj_reading *reading, bool *ret_split)
 {
     struct kj_recovery *recovery = reading->recovery;
     struct kj_log *log = recovery->log;
@@ -295,14 +290,12 @@ static int read_batches(struct reading *reading, bool *ret_split)
                              log->topic, log->partition, -1, 0);
         if (look == KJ_SCAN_END)
             return 0;
-        if (look == KJ_SCAN_BATCH) {
-            bool good = fits(reading, &batch, recovery->expected);
-            if (!good)
-                KJ_TRY(repair_base(reading, &batch, &good));
-            if (good) {
-                KJ_TRY(take(reading, &batch));
-                continue;
-            }
+        bool good = look == KJ_SCAN_BATCH && fits(reading, &batch, recovery->expected);
+        if (!good && !recovery->gaps && look != KJ_SCAN_ZEROS)
+            KJ_TRY(kj_reading_mend(reading, &batch, &good));
+        if (good) {
+            KJ_TRY(take(reading, &batch));
+            continue;
         }
         int64_t rest_pos, rest_base;
         /* A good batch where it does not belong has no extent of its own to skip by: what stands behind
@@ -318,7 +311,7 @@ static int read_batches(struct reading *reading, bool *ret_split)
 
 /* From the newest index entry below the recovery point that its batch confirms: what lies below was
  * flushed and indexed. Otherwise from the first byte. */
-static int find_start(struct reading *reading)
+static int find_start(struct kj_reading *reading)
 {
     struct kj_recovery *recovery = reading->recovery;
     struct kj_segment *segment = reading->segment;
@@ -340,7 +333,7 @@ static int find_start(struct reading *reading)
     if (os != 0 || i < 0)
         return 0;
     struct kj_batch batch;
-    if (look_at(reading, entry.pos, &batch) != KJ_SCAN_BATCH || kj_batch_last_offset(&batch) != entry.offset ||
+    if (kj_reading_look(reading, entry.pos, &batch) != KJ_SCAN_BATCH || kj_batch_last_offset(&batch) != entry.offset ||
         batch.base_offset < segment->base_offset)
         return 0;
     struct kj_time_entry time = {.timestamp = -1, .offset = segment->base_offset};
@@ -446,7 +439,7 @@ static int replay_producers(struct kj_recovery *recovery, int64_t to)
     return 0;
 }
 
-static int prepare_indexes(struct reading *reading)
+static int prepare_indexes(struct kj_reading *reading)
 {
     struct kj_log *log = reading->recovery->log;
     struct kj_segment *segment = reading->segment;
@@ -469,7 +462,7 @@ static int prepare_indexes(struct reading *reading)
     return replay_producers(reading->recovery, tail->end);
 }
 
-static int write_indexes(struct reading *reading)
+static int write_indexes(struct kj_reading *reading)
 {
     struct kj_log *log = reading->recovery->log;
     struct kj_segment *segment = reading->segment;
@@ -517,7 +510,7 @@ static int open_past_cache(struct kj_log *log, struct kj_segment *segment, struc
 int kj_recover_segment(struct kj_recovery *recovery, struct kj_segment *segment, bool *ret_split)
 {
     struct kj_log *log = recovery->log;
-    struct reading reading = {.recovery = recovery, .segment = segment, .epoch = -1};
+    struct kj_reading reading = {.recovery = recovery, .segment = segment, .epoch = -1};
     struct kj_file *file = NULL;
     *ret_split = false;
     KJ_TRY(kj_log_epochs(log));

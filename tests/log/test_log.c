@@ -1,0 +1,539 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * One partition against the directories that Apache Kafka's own classes wrote: the same steps give the
+ * same bytes, lookups give the same answers, recovery ends at the same place.
+ */
+#include "fixture.h"
+
+#include "log/internal.h"
+
+#include <unistd.h>
+
+static const int64_t T = FIXTURE_T;
+static struct maker maker;
+
+static void events_config(struct fixture *fixture)
+{
+    fixture->config.segment_bytes = 2000;
+    fixture->config.index_interval_bytes = 300;
+    fixture->config.segment_index_bytes = 1200;
+}
+
+static void fill(char *to, const char *head, char c, int n)
+{
+    size_t len = strlen(head);
+    memcpy(to, head, len);
+    memset(to + len, c, (size_t)n);
+    to[len + (size_t)n] = 0;
+}
+
+static void plain_steps(struct kj_log *log, int64_t *line)
+{
+    for (int n = 0; n <= 22; n += 2) {
+        char key[16], head[32], value[128];
+        maker_begin(&maker);
+        snprintf(key, sizeof key, "k%d", n);
+        snprintf(head, sizeof head, "value-%d-", n);
+        fill(value, head, 'x', 40);
+        maker_add(&maker, T + *line * 10, key, value);
+        snprintf(key, sizeof key, "k%d", n + 1);
+        snprintf(value, sizeof value, "value-%d", n + 1);
+        maker_add(&maker, T + *line * 10 + 1, key, value);
+        assert_ok(maker_append(&maker, log, KJ_APPEND_CLIENT, false, NULL));
+        ++*line;
+    }
+}
+
+static int producer_step(struct kj_log *log, int64_t timestamp, int64_t pid, int16_t epoch, int32_t seq, bool txn,
+                         const char *k1, const char *v1, const char *k2, const char *v2,
+                         struct kj_append_batch *ret)
+{
+    maker_begin(&maker);
+    maker.seal.producer_id = pid;
+    maker.seal.producer_epoch = epoch;
+    maker.seal.base_sequence = seq;
+    maker.seal.transactional = txn;
+    maker_add(&maker, timestamp, k1, v1);
+    if (k2 != NULL)
+        maker_add(&maker, timestamp + 1, k2, v2);
+    return maker_append(&maker, log, KJ_APPEND_CLIENT, false, ret);
+}
+
+static int64_t stable(struct kj_log *log)
+{
+    int64_t offset;
+    assert_ok(kj_log_last_stable(log, &offset));
+    return offset;
+}
+
+static void write_events(struct kj_log *log)
+{
+    int64_t line = 0;
+    struct kj_append_batch b;
+    plain_steps(log, &line);
+    assert_ok(producer_step(log, T + line++ * 10, 7, 0, 0, false, "i0", "idem0", "i1", "idem1", NULL));
+    assert_ok(producer_step(log, T + line * 10, 7, 0, 2, false, "i2", "idem2", NULL, NULL, &b));
+    assert_int_equal(b.ret_base_offset, 26);
+    assert_ok(producer_step(log, T + line++ * 10, 7, 0, 2, false, "i2", "idem2", NULL, NULL, &b));
+    assert_true(b.ret_duplicate);
+    assert_int_equal(b.ret_base_offset, 26);
+    assert_int_equal(kj_log_end(log), 27);
+    assert_ok(producer_step(log, T + line++ * 10, 100, 0, 0, true, "t0", "abort-me-0", "t1", "abort-me-1", NULL));
+    assert_ok(producer_step(log, T + line++ * 10, 101, 0, 0, true, "t2", "commit-me", NULL, NULL, NULL));
+    assert_ok(producer_step(log, T + line++ * 10, -1, -1, -1, false, "mid", "non-txn between", NULL, NULL, &b));
+    assert_int_equal(b.ret_base_offset, 30);
+    assert_int_equal(stable(log), 27);
+    assert_ok(append_marker(log, 0, 100, 0, T + line++ * 10, &b));
+    assert_int_equal(b.ret_base_offset, 31);
+    assert_int_equal(stable(log), 29);
+    assert_ok(append_marker(log, 1, 101, 0, T + line++ * 10, NULL));
+    assert_int_equal(stable(log), 33);
+    for (int n = 24; n <= 33; n++) {
+        char key[16], head[32], value[128];
+        snprintf(key, sizeof key, "k%d", n);
+        snprintf(head, sizeof head, "value-%d-", n);
+        fill(value, head, 'y', 60);
+        assert_ok(producer_step(log, T + line++ * 10, -1, -1, -1, false, key, value, NULL, NULL, NULL));
+    }
+    assert_ok(producer_step(log, T + line++ * 10, 102, 4, 0, true, "open", "left open", NULL, NULL, NULL));
+    assert_ok(producer_step(log, T + line++ * 10, 100, 0, 2, true, "t3", "abort again", NULL, NULL, NULL));
+    assert_ok(append_marker(log, 0, 100, 0, T + line++ * 10, NULL));
+    assert_int_equal(kj_log_end(log), 46);
+    assert_int_equal(stable(log), 43);
+}
+
+static void same_file(const char *root, const char *golden, const char *name)
+{
+    char a[512], b[512];
+    size_t la = 0, lb = 0;
+    snprintf(a, sizeof a, "%s/events-0/%s", root, name);
+    snprintf(b, sizeof b, "%s/kafka/logs/%s/%s", KJ_GOLDEN_DIR, golden, name);
+    uint8_t *x = slurp(a, &la), *y = slurp(b, &lb);
+    if (x == NULL || y == NULL)
+        fail_msg("%s: %s is missing", name, x == NULL ? "ours" : "the golden one");
+    if (la != lb || memcmp(x, y, la) != 0)
+        fail_msg("%s differs: %zu bytes, golden %zu", name, la, lb);
+    free(x);
+    free(y);
+}
+
+static void check_lookups(struct kj_log *log)
+{
+    static const struct {
+        int64_t time, offset, found;
+    } rows[] = {{-1, 0, 0},    {0, 0, 0},     {1, 1, 1},        {55, 12, 60},
+                {115, 24, 120}, {300, 44, 300}, {310, 45, 310}, {320, -1, -1}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        int64_t offset, timestamp;
+        assert_ok(kj_log_offset_for_time(log, T + rows[i].time, kj_log_end(log), &offset, &timestamp));
+        assert_int_equal(offset, rows[i].offset);
+        assert_int_equal(timestamp, rows[i].found < 0 ? -1 : T + rows[i].found);
+    }
+    int64_t offset, timestamp;
+    assert_ok(kj_log_offset_for_time(log, T + 130, kj_log_end(log), &offset, &timestamp));
+    assert_int_equal(offset, 26);
+    assert_ok(kj_log_offset_for_time(log, INT64_MAX, kj_log_end(log), &offset, &timestamp));
+    assert_int_equal(offset, -1);
+    assert_ok(kj_log_offset_for_time(log, -3, kj_log_end(log), &offset, &timestamp));
+    assert_int_equal(offset, 45);
+    assert_int_equal(timestamp, T + 310);
+}
+
+static void expect_read(struct kj_log *log, int64_t offset, size_t max, int64_t first, int64_t next, int64_t pos,
+                        int count)
+{
+    struct kj_log_read read;
+    assert_ok(kj_log_read(log, offset, kj_log_end(log), max, true, NULL, &read));
+    assert_non_null(read.view);
+    struct kj_batch batch;
+    kj_batch_decode(read.bytes, &batch);
+    assert_int_equal(batch.base_offset, first);
+    assert_int_equal(read.next_offset, next);
+    assert_int_equal(read.batch_count, count);
+    if (pos >= 0)
+        assert_int_equal(read.pos, pos);
+    kj_view_release(read.view);
+}
+
+static void check_reads(struct kj_log *log)
+{
+    struct kj_log_read read;
+    expect_read(log, 0, 1, 0, 2, 0, 1);
+    expect_read(log, 1, 1, 0, 2, 0, 1);
+    expect_read(log, 26, 200, 26, 29, 1725, 2);
+    expect_read(log, 29, 1 << 20, 29, 30, -1, 1);
+    assert_ok(kj_log_read(log, 46, 46, 100, true, NULL, &read));
+    assert_null(read.view);
+    assert_err(kj_log_read(log, 47, 100, 100, true, NULL, &read), KAJA_ERR_OFFSET_OUT_OF_RANGE);
+    assert_err(kj_log_read(log, -1, 100, 100, true, NULL, &read), KAJA_ERR_OFFSET_OUT_OF_RANGE);
+}
+
+static int note_aborted(void *arg, const struct kj_txn_entry *entry)
+{
+    char *text = arg;
+    sprintf(text + strlen(text), "(%lld,%lld)", (long long)entry->producer_id, (long long)entry->first_offset);
+    return 0;
+}
+
+static void expect_aborted(struct kj_log *log, int64_t from, int64_t to, const char *expected)
+{
+    char text[256] = "";
+    assert_ok(kj_log_aborted(log, from, to, note_aborted, text));
+    assert_string_equal(text, expected);
+}
+
+static void test_same_bytes(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct handle handle;
+    fixture_begin(&fixture);
+    events_config(&fixture);
+    fixture_create_files(&fixture);
+    handle_open(&handle, &fixture, true);
+    assert_ok(kj_log_load(handle.log, 0, 0));
+    write_events(handle.log);
+    check_lookups(handle.log);
+    check_reads(handle.log);
+    expect_aborted(handle.log, 0, 30, "(100,27)");
+    expect_aborted(handle.log, 28, 30, "(100,27)");
+    expect_aborted(handle.log, 31, 43, "(100,27)");
+    expect_aborted(handle.log, 32, 43, "");
+    assert_ok(kj_log_close_clean(handle.log));
+    handle_close(&handle);
+    static const char *const names[] = {
+        "00000000000000000000.log",       "00000000000000000000.index",   "00000000000000000000.timeindex",
+        "00000000000000000030.log",       "00000000000000000030.index",   "00000000000000000030.timeindex",
+        "00000000000000000030.txnindex",  "leader-epoch-checkpoint",      "partition.metadata",
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        same_file(fixture.root, "events", names[i]);
+
+    /* And again from the files alone. */
+    handle_open(&handle, &fixture, true);
+    assert_ok(kj_log_load(handle.log, 46, 0));
+    assert_int_equal(kj_log_end(handle.log), 46);
+    assert_int_equal(stable(handle.log), 43);
+    check_lookups(handle.log);
+    check_reads(handle.log);
+    handle_close(&handle);
+    fixture_end(&fixture);
+}
+
+static void open_golden(struct fixture *fixture, const char *name)
+{
+    char from[512], to[512];
+    fixture_begin(fixture);
+    events_config(fixture);
+    snprintf(from, sizeof from, "%s/kafka/logs/%s", KJ_GOLDEN_DIR, name);
+    snprintf(to, sizeof to, "%s/events-0", fixture->root);
+    copy_dir(from, to);
+}
+
+/* Kafka's directory copied while it was open: indexes full of zeros, no clean stop. */
+static void test_recover_open(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct handle handle;
+    open_golden(&fixture, "events-open");
+    handle_open(&handle, &fixture, true);
+    assert_ok(kj_log_recover(handle.log, 0, 0));
+    assert_int_equal(kj_log_end(handle.log), 46);
+    assert_int_equal(stable(handle.log), 43);
+    check_lookups(handle.log);
+    check_reads(handle.log);
+    assert_ok(kj_log_close_clean(handle.log));
+    handle_close(&handle);
+    same_file(fixture.root, "events", "00000000000000000030.index");
+    same_file(fixture.root, "events", "00000000000000000030.timeindex");
+    same_file(fixture.root, "events", "00000000000000000030.txnindex");
+    fixture_end(&fixture);
+}
+
+static void test_recover_damaged_tail(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct handle handle;
+    open_golden(&fixture, "recover-before");
+    handle_open(&handle, &fixture, true);
+    assert_ok(kj_log_recover(handle.log, 0, 0));
+    assert_int_equal(kj_log_end(handle.log), 45);
+    const struct kj_producer *p = kj_producers_find(handle.log->producers, 100);
+    assert_non_null(p);
+    assert_int_equal(p->txn_first_offset, 44);
+    handle_close(&handle);
+    static const char *const names[] = {
+        "00000000000000000030.log",       "00000000000000000030.index",  "00000000000000000030.timeindex",
+        "00000000000000000030.txnindex",  "00000000000000000000.index",  "00000000000000000000.timeindex",
+        "00000000000000000000.log",
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        same_file(fixture.root, "recover-after", names[i]);
+    char path[512];
+    size_t len;
+    snprintf(path, sizeof path, "%s/events-0/00000000000000000030.snapshot", fixture.root);
+    uint8_t *bytes = slurp(path, &len);
+    assert_non_null(bytes);
+    free(bytes);
+    snprintf(path, sizeof path, "%s/events-0/00000000000000000045.snapshot", fixture.root);
+    bytes = slurp(path, &len);
+    assert_non_null(bytes);
+    free(bytes);
+    fixture_end(&fixture);
+}
+
+/* Two handles take turns; each finds what the other wrote, across rolls. */
+static void test_two_handles(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct handle a, b;
+    fixture_begin(&fixture);
+    fixture.config.segment_bytes = 500;
+    fixture_create_files(&fixture);
+    handle_open(&a, &fixture, true);
+    assert_ok(kj_log_load(a.log, 0, 0));
+    handle_open(&b, &fixture, false);
+    assert_ok(kj_log_load(b.log, 0, 0));
+    for (int i = 0; i < 200; i++) {
+        char value[32];
+        snprintf(value, sizeof value, "v%d", i);
+        assert_int_equal(append_one(i % 3 == 0 ? b.log : a.log, T + i, value, i % 7 == 0), i);
+    }
+    assert_int_equal(kj_log_end(b.log), 200);
+    assert_ok(kj_log_flush(b.log));
+    assert_int_equal(kj_log_high_watermark(a.log), 200);
+    char *x = read_all(a.log), *y = read_all(b.log);
+    assert_string_equal(x, y);
+    char *at = x;
+    for (int i = 0; i < 200; i++) {
+        char line[64];
+        snprintf(line, sizeof line, "%d:v%d\n", i, i);
+        assert_int_equal(strncmp(at, line, strlen(line)), 0);
+        at += strlen(line);
+    }
+    assert_int_equal(*at, 0);
+    free(x);
+    free(y);
+    handle_close(&a);
+    assert_ok(kj_log_close_clean(b.log));
+    handle_close(&b);
+    fixture_end(&fixture);
+}
+
+static void test_readable_at_its_level(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct handle h;
+    fixture_begin(&fixture);
+    fixture_create_files(&fixture);
+    handle_open(&h, &fixture, true);
+    assert_ok(kj_log_load(h.log, 0, 0));
+    append_one(h.log, T, "one", false);
+    assert_int_equal(kj_log_high_watermark(h.log), 1);
+    append_one(h.log, T, "all", true);
+    assert_int_equal(kj_log_high_watermark(h.log), 1); /* not before its flush */
+    append_one(h.log, T, "one behind all", false);
+    assert_int_equal(kj_log_high_watermark(h.log), 1);
+    assert_true(kj_log_flush_due(h.log));
+    assert_ok(kj_log_flush(h.log));
+    assert_int_equal(kj_log_high_watermark(h.log), 3);
+    assert_int_equal(kj_log_durable(h.log), 3);
+    assert_false(kj_log_flush_due(h.log));
+    handle_close(&h);
+    fixture_end(&fixture);
+}
+
+static void test_retention_by_size(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t limit;
+        int deleted;
+    } rows[] = {{350, 0}, {349, 0}, {280, 1}, {141, 2}, {140, 3}, {139, 3}, {70, 4}, {1, 4}, {0, 5}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct fixture fixture;
+        struct handle h;
+        int64_t freed;
+        fixture_begin(&fixture);
+        fixture.config.segment_bytes = 139;
+        fixture.config.retention_ms = -1;
+        fixture.config.retention_bytes = rows[i].limit;
+        fixture_create_files(&fixture);
+        handle_open(&h, &fixture, true);
+        assert_ok(kj_log_load(h.log, 0, 0));
+        for (int n = 0; n < 5; n++)
+            append_one(h.log, T, "vv", false); /* 70 bytes */
+        struct kj_log_stats stats;
+        assert_ok(kj_log_get_stats(h.log, &stats));
+        assert_int_equal(stats.bytes, 350);
+        assert_int_equal(stats.segment_count, 5);
+        assert_ok(kj_log_retain(h.log, &freed));
+        assert_int_equal(freed, 70 * rows[i].deleted);
+        assert_int_equal(kj_log_start(h.log), rows[i].deleted);
+        assert_ok(kj_log_retain(h.log, &freed));
+        assert_int_equal(freed, 0);
+        handle_close(&h);
+        fixture_end(&fixture);
+    }
+}
+
+static void test_retention_by_time(void **state)
+{
+    (void)state;
+    static const int64_t ages[] = {5000, 1000, 4000, 3000};
+    struct fixture fixture;
+    struct handle h;
+    int64_t freed;
+    fixture_begin(&fixture);
+    fixture.config.segment_bytes = 139;
+    fixture.config.retention_ms = 1000;
+    fixture_create_files(&fixture);
+    handle_open(&h, &fixture, true);
+    assert_ok(kj_log_load(h.log, 0, 0));
+    for (size_t i = 0; i < 4; i++)
+        append_one(h.log, T - ages[i], "vv", false);
+    assert_ok(kj_log_retain(h.log, &freed));
+    assert_int_equal(kj_log_start(h.log), 1);
+    fixture.now_ms = T + 1;
+    assert_ok(kj_log_retain(h.log, &freed));
+    assert_int_equal(kj_log_start(h.log), 4);
+    assert_int_equal(kj_log_end(h.log), 4);
+    struct kj_log_stats stats;
+    assert_ok(kj_log_get_stats(h.log, &stats));
+    assert_int_equal(stats.segment_count, 1);
+    assert_int_equal(stats.bytes, 0);
+    assert_ok(kj_log_retain(h.log, &freed));
+    assert_int_equal(freed, 0);
+    assert_int_equal(append_one(h.log, T, "vv", false), 4);
+    handle_close(&h);
+    fixture_end(&fixture);
+}
+
+static void test_delete_records(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct handle h;
+    int64_t start;
+    struct kj_log_read read;
+    fixture_begin(&fixture);
+    fixture.config.segment_bytes = 139;
+    fixture_create_files(&fixture);
+    handle_open(&h, &fixture, true);
+    assert_ok(kj_log_load(h.log, 0, 0));
+    for (int i = 0; i < 3; i++)
+        append_one(h.log, T, "vv", false);
+    assert_err(kj_log_delete_records(h.log, 4, &start), KAJA_ERR_OFFSET_OUT_OF_RANGE);
+    assert_ok(kj_log_delete_records(h.log, -1, &start));
+    assert_int_equal(start, 3);
+    assert_err(kj_log_read(h.log, 2, 3, 100, true, NULL, &read), KAJA_ERR_OFFSET_OUT_OF_RANGE);
+    struct kj_log_stats stats;
+    assert_ok(kj_log_get_stats(h.log, &stats));
+    assert_int_equal(stats.segment_count, 1);
+    assert_ok(kj_log_delete_records(h.log, 1, &start)); /* below: no change, success */
+    assert_int_equal(start, 3);
+    handle_close(&h);
+    fixture_end(&fixture);
+}
+
+static int segments_of(struct kj_log *log)
+{
+    struct kj_log_stats stats;
+    assert_ok(kj_log_get_stats(log, &stats));
+    return stats.segment_count;
+}
+
+static void test_rolling(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct handle h;
+    fixture_begin(&fixture);
+    fixture.config.segment_bytes = 140;
+    fixture_create_files(&fixture);
+    handle_open(&h, &fixture, true);
+    assert_ok(kj_log_load(h.log, 0, 0));
+    append_one(h.log, T, "vv", false);
+    append_one(h.log, T, "vv", false); /* filled exactly */
+    assert_int_equal(segments_of(h.log), 1);
+    append_one(h.log, T, "vv", false);
+    assert_int_equal(segments_of(h.log), 2);
+    handle_close(&h);
+    fixture_end(&fixture);
+
+    fixture_begin(&fixture);
+    fixture.config.segment_ms = 1000;
+    fixture_create_files(&fixture);
+    handle_open(&h, &fixture, true);
+    assert_ok(kj_log_load(h.log, 0, 0));
+    append_one(h.log, T, "vv", false);
+    append_one(h.log, T + 1000, "vv", false);
+    assert_int_equal(segments_of(h.log), 1);
+    append_one(h.log, T + 1001, "vv", false);
+    assert_int_equal(segments_of(h.log), 2);
+    append_one(h.log, T + 500, "vv", false);
+    fixture.now_ms += 5000; /* wall clock alone does not roll */
+    append_one(h.log, T + 1400, "vv", false);
+    assert_int_equal(segments_of(h.log), 2);
+    handle_close(&h);
+    fixture_end(&fixture);
+
+    fixture_begin(&fixture);
+    fixture.config.segment_index_bytes = 24;
+    fixture.config.index_interval_bytes = 1;
+    fixture_create_files(&fixture);
+    handle_open(&h, &fixture, true);
+    assert_ok(kj_log_load(h.log, 0, 0));
+    for (int i = 0; i < 6; i++)
+        append_one(h.log, T + i, "vv", false);
+    assert_int_equal(segments_of(h.log), 3);
+    handle_close(&h);
+    fixture_end(&fixture);
+}
+
+static void test_limits(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct handle h;
+    fixture_begin(&fixture);
+    fixture.config.max_message_bytes = 70;
+    fixture_create_files(&fixture);
+    handle_open(&h, &fixture, true);
+    assert_ok(kj_log_load(h.log, 0, 0));
+    maker_begin(&maker);
+    maker_add(&maker, T, NULL, "vv");
+    assert_ok(maker_append(&maker, h.log, KJ_APPEND_CLIENT, false, NULL));
+    maker_begin(&maker);
+    maker_add(&maker, T, NULL, "vvv");
+    assert_err(maker_append(&maker, h.log, KJ_APPEND_CLIENT, false, NULL), KAJA_ERR_RECORD_TOO_LARGE);
+    struct kj_log_config config = fixture.config;
+    config.segment_bytes = 69;
+    kj_log_set_config(h.log, &config);
+    maker_begin(&maker);
+    maker_add(&maker, T, NULL, "vv");
+    assert_err(maker_append(&maker, h.log, KJ_APPEND_CLIENT, false, NULL), KAJA_ERR_RECORD_LIST_TOO_LARGE);
+    handle_close(&h);
+    fixture_end(&fixture);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_same_bytes),
+        cmocka_unit_test(test_recover_open),
+        cmocka_unit_test(test_recover_damaged_tail),
+        cmocka_unit_test(test_two_handles),
+        cmocka_unit_test(test_readable_at_its_level),
+        cmocka_unit_test(test_retention_by_size),
+        cmocka_unit_test(test_retention_by_time),
+        cmocka_unit_test(test_delete_records),
+        cmocka_unit_test(test_rolling),
+        cmocka_unit_test(test_limits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * api/conf_options.c - what each open call takes out of a bag.
+ */
+#include "api/conf_bag.h"
+#include "api/conf_row.h"
+
+#include "base/alloc.h"
+#include "base/err.h"
+#include "client/consumer.h"
+#include "client/producer.h"
+
+#include <string.h>
+
+/* The value in force for one row: as set, else the row's default. */
+static const char *value_of(const struct kaja_conf *conf, const struct kj_conf_row *row)
+{
+    const char *value = kj_conf_set_value(conf, row->info.name);
+    return value != NULL ? value : row->info.default_value;
+}
+
+/* Fills every member of options that a row of the scopes feeds. A value that the bag took for
+ * another row of the same name is refused here. */
+static int fill(const struct kaja_conf *conf, unsigned scopes, enum kj_conf_room room,
+                void *options)
+{
+    const struct kj_conf_row *row;
+    for (size_t i = 0; (row = kj_conf_row(i)) != NULL; i++) {
+        if ((row->scopes & scopes) == 0 || row->field.room != room)
+            continue;
+        const char *value = value_of(conf, row);
+        int64_t number;
+        if (value == NULL)
+            continue;
+        KJ_TRY(kj_conf_value_parse(row, value, &number));
+        kj_conf_value_store(row, number, options);
+    }
+    return 0;
+}
+
+static int number_of(const struct kaja_conf *conf, const char *name, unsigned scopes,
+                     int64_t *ret_number)
+{
+    const struct kj_conf_row *row = kj_conf_row_find(name, scopes);
+    return kj_conf_value_parse(row, value_of(conf, row), ret_number);
+}
+
+/* --- lists of properties for the catalog --- */
+
+/* The text a bag has for one row of the scope, or NULL. */
+static const char *text_for(const struct kaja_conf *conf, const struct kj_conf_row *row,
+                            enum kj_scope scope, bool shared_names)
+{
+    const char *name = row->info.name;
+    if (scope == KJ_SCOPE_TOPIC)
+        return kj_conf_set_value(conf, name);
+    bool shared = kj_conf_row_find(name, KJ_SCOPE_PRODUCER) != NULL;
+    if (shared && !shared_names)
+        return NULL;
+    const char *value = kj_conf_set_value(conf, name);
+    const struct kj_conf_row *topic;
+    for (size_t i = 0; value == NULL && (topic = kj_conf_row(i)) != NULL; i++)
+        if (topic->info.broker_name != NULL && strcmp(topic->info.broker_name, name) == 0)
+            value = kj_conf_set_value(conf, topic->info.name);
+    return value;
+}
+
+/* Topics keep what has no effect here too: it goes along when the files go to a broker. */
+static bool kept(const struct kj_conf_row *row, enum kj_scope scope)
+{
+    if ((row->scopes & scope) == 0)
+        return false;
+    return row->info.effect == 1 || (row->info.effect == 0 && scope == KJ_SCOPE_TOPIC);
+}
+
+int kj_conf_properties(const struct kaja_conf *conf, enum kj_scope scope, bool shared_names,
+                       struct kj_property **ret_properties, size_t *ret_count)
+{
+    struct kj_property *properties = NULL;
+    size_t count = 0, capacity = 0;
+    const struct kj_conf_row *row;
+    for (size_t i = 0; (row = kj_conf_row(i)) != NULL; i++) {
+        const char *text = kept(row, scope) ? text_for(conf, row, scope, shared_names) : NULL;
+        if (text == NULL)
+            continue;
+        int64_t number;
+        void *grown = properties;
+        int err = kj_conf_value_parse(row, text, &number);
+        if (err == 0)
+            err = kj_grow(&grown, &capacity, count + 1, sizeof *properties);
+        properties = grown;
+        if (err != 0) {
+            kj_free(properties);
+            return err;
+        }
+        properties[count++] = (struct kj_property){row->info.name, text};
+    }
+    *ret_properties = properties;
+    *ret_count = count;
+    return 0;
+}
+
+/* --- the three --- */
+
+int kj_conf_store_options(const struct kaja_conf *conf, const char *path,
+                          struct kj_store_options *ret_options)
+{
+    struct kj_store_options options = {.path = path, .rules = kj_conf_rules};
+    KJ_TRY(fill(conf, KJ_SCOPE_HANDLE | KJ_SCOPE_DIRECTORY, KJ_CONF_ROOM_STORE, &options));
+    struct kj_property *directory;
+    KJ_TRY(kj_conf_properties(conf, KJ_SCOPE_DIRECTORY, false, &directory, &options.directory_count));
+    options.directory = directory;
+    *ret_options = options;
+    return 0;
+}
+
+void kj_conf_store_options_free(struct kj_store_options *options)
+{
+    union {
+        const struct kj_property *shown;
+        struct kj_property *owned;
+    } directory = {.shown = options->directory};
+    kj_free(directory.owned);
+    options->directory = NULL;
+    options->directory_count = 0;
+}
+
+int kj_conf_producer_options(const struct kaja_conf *conf, struct kj_producer_options *ret_options)
+{
+    static const int acks[] = {0, 1, KJ_ACKS_ALL, KJ_ACKS_ALL}; /* the row's choices */
+    static const char *const levels[KJ_CODEC_COUNT] = {
+        [KJ_CODEC_GZIP] = "compression.gzip.level",
+        [KJ_CODEC_LZ4] = "compression.lz4.level",
+        [KJ_CODEC_ZSTD] = "compression.zstd.level",
+    };
+    struct kj_producer_options options;
+    kj_producer_options_defaults(&options);
+    KJ_TRY(fill(conf, KJ_SCOPE_PRODUCER, KJ_CONF_ROOM_PRODUCER, &options));
+    int64_t number;
+    KJ_TRY(number_of(conf, "acks", KJ_SCOPE_PRODUCER, &number));
+    options.acks = acks[number];
+    if (levels[options.codec] != NULL) {
+        KJ_TRY(number_of(conf, levels[options.codec], KJ_SCOPE_PRODUCER, &number));
+        if (options.codec != KJ_CODEC_GZIP || number != -1)
+            options.level = (int)number;
+    }
+    if (options.delivery_timeout_ms < options.linger_ms)
+        return kj_err(KAJA_ERR_CONFLICT, "delivery.timeout.ms=%lld is less than linger.ms=%lld",
+                      (long long)options.delivery_timeout_ms, (long long)options.linger_ms);
+    *ret_options = options;
+    return 0;
+}
+
+int kj_conf_consumer_options(const struct kaja_conf *conf, struct kj_consumer_options *ret_options)
+{
+    struct kj_consumer_options options;
+    kj_consumer_options_defaults(&options);
+    KJ_TRY(fill(conf, KJ_SCOPE_CONSUMER, KJ_CONF_ROOM_CONSUMER, &options));
+    const struct kj_conf_row *row = kj_conf_row_find("auto.offset.reset", KJ_SCOPE_CONSUMER);
+    if (!kj_offset_reset_parse(value_of(conf, row), &options.reset, &options.reset_duration_ms))
+        return kj_err(KAJA_ERR_INVALID_CONFIG, "auto.offset.reset: \"%.100s\" is not valid; allowed: %s",
+                      value_of(conf, row), row->info.valid);
+    *ret_options = options;
+    return 0;
+}

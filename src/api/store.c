@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * api/store.c - kaja/store.h: checks, then calls down.
+ */
+#include "api/conf.h"
+#include "api/handles.h"
+
+#include "base/alloc.h"
+#include "base/err.h"
+
+int kaja_store_open(const char *path, const struct kaja_conf *conf, struct kaja_store **ret_store)
+{
+    if (path == NULL || path[0] == '\0' || ret_store == NULL)
+        return kj_err(KAJA_ERR_INVALID_ARG, "kaja_store_open: %s",
+                      ret_store == NULL ? "ret_store is NULL" : "the path is empty");
+    KJ_TRY(kj_conf_check(conf));
+    struct kj_store_options options;
+    KJ_TRY(kj_conf_store_options(conf, path, &options));
+    int err = 0;
+    struct kaja_store *store = kj_alloc_zero(1, sizeof *store);
+    if (store == NULL)
+        err = kj_err_oom("a store");
+    else
+        err = kj_store_open(&options, &store->store);
+    kj_conf_store_options_free(&options);
+    if (err != 0) {
+        kj_free(store);
+        return err;
+    }
+    store->magic = KJ_MAGIC_STORE;
+    *ret_store = store;
+    return 0;
+}
+
+int kaja_store_close(struct kaja_store *store)
+{
+    if (store == NULL)
+        return 0;
+    KJ_TRY(kj_handle_check(store, KJ_MAGIC_STORE, "store"));
+    uint64_t clients = kj_load_acquire(&store->clients);
+    if (clients != 0)
+        return kj_err(KAJA_ERR_STATE,
+                      "%llu producers or consumers are open on this store: close them first",
+                      (unsigned long long)clients);
+    if (kj_store_check(store->store) == 0)
+        kj_handle_serve_events(store);
+    int err = kj_store_close(store->store);
+    store->magic = KJ_MAGIC_CLOSED;
+    kj_free(store);
+    return err;
+}
+
+int kaja_store_step(struct kaja_store *store)
+{
+    KJ_TRY(kj_handle_store(store));
+    int err = kj_store_step(store->store);
+    kj_handle_serve_events(store);
+    return err;
+}
+
+int64_t kaja_store_next_deadline_ns(struct kaja_store *store)
+{
+    return kj_handle_store(store) == 0 ? kj_store_next_deadline_ns(store->store) : INT64_MAX;
+}
+
+void kaja_store_on_event(struct kaja_store *store, kaja_event_callback *callback, void *arg)
+{
+    if (kj_handle_store(store) != 0)
+        return;
+    store->event_arg = arg;
+    store->event_callback = callback;
+}

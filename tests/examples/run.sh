@@ -1,0 +1,25 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# The examples, one after the other over a directory of their own, and what they print.
+cd "${top_builddir:-.}" || exit 99
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/kaja-examples.XXXXXX") || exit 99
+trap 'rm -rf "$tmp"' EXIT
+check() { # check WANTED COMMAND...
+    printf '%b' "$1" >"$tmp/wanted"
+    shift
+    "$@" >"$tmp/got" 2>"$tmp/errors" || { echo "$*: exit $?"; cat "$tmp/errors"; exit 1; }
+    diff -u "$tmp/wanted" "$tmp/got" || { echo "$*: printed something else"; exit 1; }
+}
+check 'birds-0, offset 0\nbirds-0, offset 1\nbirds-0, offset 2\n' ./01_produce "$tmp/d"
+check '0: jackdaw=seen\n1: rook=seen\n2: jay=seen\n' ./02_consume "$tmp/d"
+check 'jobs 0: wash\n' ./03_durable_queue "$tmp/d" put wash
+check 'jobs 1: dry\n' ./03_durable_queue "$tmp/d" put dry
+check 'job 0: wash\ndone 0: 1\njob 1: dry\ndone 1: 2\n' ./03_durable_queue "$tmp/d" work
+check '' ./03_durable_queue "$tmp/d" work
+check 'jobs 2: fold\n' ./03_durable_queue "$tmp/d" put fold
+check 'job 2: fold\ndone 2: 3\n' ./03_durable_queue "$tmp/d" work
+if ./02_consume "$tmp/none" 2>/dev/null; then
+    echo "02_consume of a directory that is not there succeeds"
+    exit 1
+fi

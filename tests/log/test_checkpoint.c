@@ -146,6 +146,9 @@ static void test_malformed(void **state)
     static const char nul[] = "0\n1\na\0b 0 0\n";
     temp_dir_put(&dir, "c", nul, sizeof nul - 1);
     assert_err(kj_checkpoint_read(dir.io, "c", &c), KAJA_ERR_DAMAGED);
+    static const char nul_behind[] = "0\n1\nb 0 0\0\n";
+    temp_dir_put(&dir, "c", nul_behind, sizeof nul_behind - 1);
+    assert_err(kj_checkpoint_read(dir.io, "c", &c), KAJA_ERR_DAMAGED);
 }
 
 /* Every cut of a good file is refused, but nothing at all. */

@@ -158,7 +158,10 @@ static void test_forged(void **state)
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
         assert_err(kj_snapshot_decode(bytes, forge(bytes, counts[i], good, 2), reject, NULL),
                    KAJA_ERR_DAMAGED);
-    size_t len = forge(bytes, 3, good, 3); /* an id twice */
+    size_t len = forge(bytes, 2, good, 3) - ENTRY_BYTES + 1; /* a byte too many */
+    kj_put_be32(bytes + 2, kj_crc32c(0, bytes + 6, len - 6));
+    assert_err(kj_snapshot_decode(bytes, len, reject, NULL), KAJA_ERR_DAMAGED);
+    len = forge(bytes, 3, good, 3); /* an id twice */
     temp_dir_put(&dir, path, bytes, len);
     assert_err(kj_producers_read(producers, dir.io, "t-0", 46), KAJA_ERR_DAMAGED);
     len = forge(bytes, 2, good, 2);

@@ -312,12 +312,30 @@ static int append_group(struct kj_log *log, struct kj_append_batch *batches, siz
     return err;
 }
 
+/* A handle that is far behind reads what it missed before it takes the lock, not under it: what is left
+ * then is what others append meanwhile. Only producers with an id need it. */
+static int follow(struct kj_log *log, const struct kj_append_batch *batches, size_t count)
+{
+    bool needed = false;
+    for (size_t i = 0; i < count && !needed; i++)
+        needed = batches[i].len >= KJ_BATCH_HEADER_BYTES &&
+                 kj_get_be64s(batches[i].bytes + KJ_BATCH_PRODUCER_ID_AT) >= 0;
+    if (!needed)
+        return 0;
+    kj_lock_acquire(&log->append_lock);
+    int err = kj_log_catch_up(log, kj_log_end(log));
+    kj_lock_release(&log->append_lock);
+    return err;
+}
+
 int kj_log_append(struct kj_log *log, struct kj_append_batch *batches, size_t count,
                   enum kj_append_origin origin)
 {
     struct kj_tail tail;
     size_t at = 0;
-    int err = kj_log_lock(log, false);
+    int err = follow(log, batches, count);
+    if (err == 0)
+        err = kj_log_lock(log, false);
     if (err == 0) {
         for (size_t i = 0; i < count; i++)
             batches[i].ret_error = KAJA_ERR_UNKNOWN_SERVER_ERROR; /* until it is known better */

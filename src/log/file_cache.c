@@ -244,7 +244,7 @@ void kj_view_release(struct kj_view *view)
 /* A map covers all that the segment may grow to, so one is enough for its life. */
 static size_t map_bytes(struct kj_log *log, int64_t bytes)
 {
-    int64_t want = log->config.segment_bytes;
+    int64_t want = (int64_t)kj_load_relaxed(&log->segment_bytes);
     if (want < bytes)
         want = bytes;
     want = (want + 65535) & ~(int64_t)65535;

@@ -80,6 +80,7 @@ struct kj_log {
 
     struct kj_lock append_lock;
     struct kj_log_config config; /* written under append_lock and segments_lock, read under either */
+    kj_atomic_u64 segment_bytes; /* the config's, for those who hold neither */
     int64_t roll_jitter_ms;
     int64_t jitter_base; /* segment the jitter was drawn for */
     int64_t last_time_base, last_time_end, last_time_timestamp; /* newest .timeindex entry, valid at that END */
@@ -90,7 +91,7 @@ struct kj_log {
     struct kj_buffer plain; /* scratch of validation */
 
     struct kj_lock prepare_lock;
-    int64_t window; /* (prepare_lock) bytes made ready at a time */
+    kj_atomic_u64 window; /* bytes made ready at a time; written under prepare_lock */
     int64_t window_ns; /* (prepare_lock) when it was last extended */
 
     struct kj_lock list_lock; /* one reads the directory at a time */

@@ -58,6 +58,7 @@ int kj_log_new(const struct kj_log_options *options, struct kj_log **ret_log)
     log->news = options->news;
     log->news_arg = options->news_arg;
     log->config = options->config;
+    kj_store_relaxed(&log->segment_bytes, (uint64_t)options->config.segment_bytes);
     log->jitter_base = -1;
     log->last_time_end = -1;
     log->producers_end = -1;
@@ -99,6 +100,7 @@ void kj_log_set_config(struct kj_log *log, const struct kj_log_config *config)
     kj_lock_acquire(&log->append_lock);
     kj_lock_acquire(&log->segments_lock);
     log->config = *config;
+    kj_store_relaxed(&log->segment_bytes, (uint64_t)config->segment_bytes);
     kj_lock_release(&log->segments_lock);
     kj_lock_release(&log->append_lock);
 }

@@ -19,6 +19,17 @@
 
 enum { WINDOW_MIN = 65536 };
 
+static int64_t segment_bytes(struct kj_log *log)
+{
+    return (int64_t)kj_load_relaxed(&log->segment_bytes);
+}
+
+static int64_t window_of(struct kj_log *log)
+{
+    int64_t window = (int64_t)kj_load_relaxed(&log->window);
+    return window > WINDOW_MIN ? window : WINDOW_MIN;
+}
+
 static int64_t prepared_pos(struct kj_log *log)
 {
     return (int64_t)kj_log_word(log, KJ_SLOT_PREPARED_POS);
@@ -30,10 +41,9 @@ bool kj_log_prepare_due(struct kj_log *log)
     if (log->env->prepare_window_max <= 0 || !log->has_slot || !kj_tail_load(log, &tail))
         return false;
     int64_t ready = prepared_pos(log);
-    if (ready >= log->config.segment_bytes)
+    if (ready >= segment_bytes(log))
         return false;
-    int64_t window = log->window > WINDOW_MIN ? log->window : WINDOW_MIN; /* racy read: a hint */
-    return tail.pos > 0 && ready - tail.pos < window / 2;
+    return tail.pos > 0 && ready - tail.pos < window_of(log) / 2;
 }
 
 /* Has the partition acks=all traffic? */
@@ -71,7 +81,7 @@ static int make_next(struct kj_log *log, int64_t active_base)
     int os = kj_io_open(log->env->io, path, KJ_IO_WRITE | KJ_IO_CREATE, &file);
     if (os != 0)
         return os;
-    int64_t bytes = log->window < log->config.segment_bytes ? log->window : log->config.segment_bytes;
+    int64_t bytes = window_of(log) < segment_bytes(log) ? window_of(log) : segment_bytes(log);
     os = make_ready(log, file, 0, bytes);
     kj_io_close(file);
     if (os != 0)
@@ -82,12 +92,12 @@ static int make_next(struct kj_log *log, int64_t active_base)
 static void next_window(struct kj_log *log)
 {
     int64_t now = kj_mono_ns(log->env->clock);
-    if (log->window < WINDOW_MIN)
-        log->window = WINDOW_MIN;
-    else if (now - log->window_ns < 1000000000 && log->window * 2 <= log->env->prepare_window_max)
-        log->window *= 2;
-    else if (now - log->window_ns > 60000000000 && log->window / 2 >= WINDOW_MIN)
-        log->window /= 2;
+    int64_t window = window_of(log);
+    if (now - log->window_ns < 1000000000 && window * 2 <= log->env->prepare_window_max)
+        window *= 2;
+    else if (now - log->window_ns > 60000000000 && window / 2 >= WINDOW_MIN)
+        window /= 2;
+    kj_store_relaxed(&log->window, (uint64_t)window);
     log->window_ns = now;
 }
 
@@ -107,8 +117,8 @@ static int prepare_locked(struct kj_log *log)
         next_window(log);
         int64_t ready = prepared_pos(log);
         int64_t from = ready > tail.pos ? ready : tail.pos;
-        int64_t to = tail.pos + log->window < log->config.segment_bytes ? tail.pos + log->window
-                                                                        : log->config.segment_bytes;
+        int64_t to = tail.pos + window_of(log) < segment_bytes(log) ? tail.pos + window_of(log)
+                                                                   : segment_bytes(log);
         struct kj_file *file;
         err = kj_segment_pin(active, KJ_FILE_LOG, false, &file);
         if (err == 0) {
@@ -117,7 +127,7 @@ static int prepare_locked(struct kj_log *log)
         }
         if (err == 0 && os == 0) {
             kj_log_set_word(log, KJ_SLOT_PREPARED_POS, (uint64_t)to);
-            if (to >= log->config.segment_bytes)
+            if (to >= segment_bytes(log))
                 os = make_next(log, active_base);
         }
     }

@@ -278,6 +278,7 @@ static int append_group(struct kj_log *log, struct kj_append_batch *batches, siz
                         enum kj_append_origin origin, struct kj_tail *tail)
 {
     struct group group;
+    struct kj_err_saved stopped = {.code = 0};
     KJ_TRY(begin_group(log, &group, tail));
     int err = 0;
     while (*at < count && group.count < GROUP_MAX) {
@@ -286,6 +287,11 @@ static int append_group(struct kj_log *log, struct kj_append_batch *batches, siz
         bool duplicate;
         b->ret_duplicate = false;
         b->ret_error = admit(log, b, origin, group.indexer.tail.end, &batch, &duplicate);
+        if (b->ret_error != 0 && kaja_error_retriable(b->ret_error)) {
+            /* It will come again: what follows must not overtake it. */
+            kj_err_save(b->ret_error, &stopped);
+            break;
+        }
         if (b->ret_error != 0 || duplicate) {
             ++*at;
             continue;
@@ -309,7 +315,7 @@ static int append_group(struct kj_log *log, struct kj_append_batch *batches, siz
     else if (group.following)
         log->producers_end = -1;
     end_group(&group);
-    return err;
+    return err == 0 && stopped.code != 0 ? kj_err_restore(&stopped) : err;
 }
 
 /* A handle that is far behind reads what it missed before it takes the lock, not under it: what is left

@@ -9,8 +9,8 @@
 #include <stdint.h>
 
 struct kj_clock {
-    int64_t (*wall_ms)(void *arg);       /* ms since the Unix epoch; may jump */
-    int64_t (*mono_ns)(void *arg);       /* never goes back; all timeouts */
+    int64_t (*wall_ms)(void *arg);                      /* ms since the Unix epoch; may jump */
+    int64_t (*mono_ns)(void *arg);                      /* never goes back; all timeouts */
     void (*random)(void *arg, void *buf, size_t bytes); /* for ids: unpredictable in production */
     void *arg;
 };

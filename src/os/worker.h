@@ -12,13 +12,15 @@
 
 struct kj_worker;
 
-/* Does what is due and returns when to be called next (CLOCK_MONOTONIC ns, INT64_MAX: when poked). */
+/* Does what is due and returns when it wants to be called next (CLOCK_MONOTONIC ns; INT64_MAX: only
+ * when poked). */
 typedef int64_t kj_worker_run(void *arg);
 
 /* 0 or errno. name: at most 15 characters. */
 int kj_worker_start(const char *name, const struct kj_clock *clock, kj_worker_run *run, void *arg,
                     struct kj_worker **ret_worker);
-/* Runs the function soon. Cheap when it is running already (one atomic, no system call). Any thread. */
+/* Runs the function soon. Cheap when it is running already (one atomic, no system call). Any
+ * thread. */
 void kj_worker_poke(struct kj_worker *worker);
 /* Lets the function end, joins and frees. NULL is allowed. */
 void kj_worker_stop(struct kj_worker *worker);

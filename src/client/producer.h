@@ -42,22 +42,23 @@ struct kj_producer_options {
     bool ignore_keys;             /* partitioner.ignore.keys */
     bool adaptive;                /* partitioner.adaptive.partitioning.enable */
     enum kj_buffer_full buffer_full;
+    int32_t record_headers_max;   /* kaja.record.headers.max */
     size_t report_max;            /* delivery callbacks waiting for a poll: QUEUE_FULL beyond; 0: 1,000,000 */
 };
 /* Kafka's defaults, with those of design 2.10. */
 void kj_producer_options_defaults(struct kj_producer_options *options);
 
-struct kj_producer;
+struct kj_producer_client;
 
 int kj_producer_new(struct kj_store *store, const struct kj_producer_options *options,
-                    struct kj_producer **ret_producer);
+                    struct kj_producer_client **ret_producer);
 /* record: arguments checked by api/. Errors and blocking: kaja/producer.h. */
-int kj_producer_produce(struct kj_producer *producer, const struct kaja_record *record,
+int kj_producer_produce(struct kj_producer_client *producer, const struct kaja_record *record,
                         kaja_delivery_callback *callback, void *arg);
-int kj_producer_send(struct kj_producer *producer, const struct kaja_record *record,
+int kj_producer_send(struct kj_producer_client *producer, const struct kaja_record *record,
                      int64_t timeout_ms, struct kaja_metadata *ret_metadata);
-int kj_producer_poll(struct kj_producer *producer, int64_t timeout_ms, size_t *ret_count);
-int kj_producer_flush(struct kj_producer *producer, int64_t timeout_ms);
-int kj_producer_close(struct kj_producer *producer, int64_t timeout_ms);
+int kj_producer_poll(struct kj_producer_client *producer, int64_t timeout_ms, size_t *ret_count);
+int kj_producer_flush(struct kj_producer_client *producer, int64_t timeout_ms);
+int kj_producer_close(struct kj_producer_client *producer, int64_t timeout_ms);
 
 #endif

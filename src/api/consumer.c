@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * api/consumer.c - kaja/consumer.h: checks arguments, then calls down.
+ */
+#include "client/consumer.h"
+#include "api/conf.h"
+#include "api/handles.h"
+#include "base/alloc.h"
+#include "client/fetched.h"
+
+struct kaja_consumer {
+    uint32_t magic;
+    struct kaja_store *store;
+    struct kj_consumer *client;
+};
+
+int kaja_consumer_open(struct kaja_store *store, const struct kaja_conf *conf,
+                       struct kaja_consumer **ret_consumer)
+{
+    if (ret_consumer == NULL)
+        return kj_err(KAJA_ERR_INVALID_ARG, "kaja_consumer_open: ret_consumer is NULL");
+    KJ_TRY(kj_handle_store(store));
+    KJ_TRY(kj_conf_check(conf));
+    struct kj_consumer_options options;
+    KJ_TRY(kj_conf_consumer_options(conf, &options));
+    struct kaja_consumer *consumer = kj_alloc_zero(1, sizeof *consumer);
+    if (consumer == NULL)
+        return kj_err_oom("a consumer");
+    int err = kj_consumer_new(store->store, &options, &consumer->client);
+    if (err != 0) {
+        kj_free(consumer);
+        return err;
+    }
+    consumer->magic = KJ_MAGIC_CONSUMER;
+    consumer->store = store;
+    kj_handle_client_opened(store);
+    *ret_consumer = consumer;
+    return 0;
+}
+
+static int check(const struct kaja_consumer *consumer)
+{
+    KJ_TRY(kj_handle_check(consumer, KJ_MAGIC_CONSUMER, "consumer"));
+    return kj_store_check(consumer->store->store);
+}
+
+static int null_argument(const char *what)
+{
+    return kj_err(KAJA_ERR_INVALID_ARG, "%s is NULL", what);
+}
+
+int kaja_consumer_close(struct kaja_consumer *consumer)
+{
+    if (consumer == NULL)
+        return 0;
+    KJ_TRY(check(consumer));
+    KJ_TRY(kj_consumer_free(consumer->client));
+    struct kaja_store *store = consumer->store;
+    consumer->magic = KJ_MAGIC_CLOSED;
+    kj_free(consumer);
+    kj_handle_client_closed(store);
+    return 0;
+}
+
+int kaja_consumer_assign(struct kaja_consumer *consumer, const struct kaja_topic_partition *partitions,
+                         size_t count)
+{
+    KJ_TRY(check(consumer));
+    if (partitions == NULL && count > 0)
+        return null_argument("partitions");
+    for (size_t i = 0; i < count; i++) {
+        if (partitions[i].topic == NULL || partitions[i].topic[0] == '\0')
+            return kj_err(KAJA_ERR_INVALID_ARG, "element %zu has no topic", i);
+        if (partitions[i].partition < 0)
+            return kj_err(KAJA_ERR_INVALID_ARG, "element %zu has partition %d", i, partitions[i].partition);
+    }
+    return kj_consumer_assign(consumer->client, partitions, count);
+}
+
+size_t kaja_consumer_assignment(struct kaja_consumer *consumer, struct kaja_topic_partition *partitions,
+                                size_t capacity)
+{
+    if (check(consumer) != 0)
+        return 0;
+    return kj_consumer_assignment(consumer->client, partitions, partitions != NULL ? capacity : 0);
+}
+
+int kaja_consumer_poll(struct kaja_consumer *consumer, int64_t timeout_ms, struct kaja_batch **ret_batch)
+{
+    KJ_TRY(check(consumer));
+    if (ret_batch == NULL)
+        return null_argument("ret_batch");
+    int err = kj_consumer_poll(consumer->client, timeout_ms, ret_batch);
+    kj_handle_serve_events(consumer->store);
+    return err;
+}
+
+size_t kaja_batch_count(const struct kaja_batch *batch)
+{
+    return batch != NULL ? batch->count : 0;
+}
+
+int kaja_batch_next(struct kaja_batch *batch, struct kaja_record_view *ret_record)
+{
+    if (batch == NULL || ret_record == NULL)
+        return 0;
+    return kj_fetched_next(batch, ret_record);
+}
+
+void kaja_batch_rewind(struct kaja_batch *batch)
+{
+    if (batch == NULL)
+        return;
+    batch->at = 0;
+    batch->run_at = 0;
+}
+
+void kaja_batch_release(struct kaja_batch *batch)
+{
+    if (batch != NULL)
+        kj_fetched_release(batch);
+}
+
+int kaja_consumer_seek(struct kaja_consumer *consumer, const char *topic, int32_t partition, int64_t offset)
+{
+    KJ_TRY(check(consumer));
+    if (topic == NULL)
+        return null_argument("topic");
+    if (offset < 0)
+        return kj_err(KAJA_ERR_INVALID_ARG, "offset %lld is negative", (long long)offset);
+    return kj_consumer_seek(consumer->client, topic, partition, offset);
+}
+
+int kaja_consumer_seek_to_beginning(struct kaja_consumer *consumer, const char *topic, int32_t partition)
+{
+    KJ_TRY(check(consumer));
+    return kj_consumer_seek_to_beginning(consumer->client, topic, partition);
+}
+
+int kaja_consumer_seek_to_end(struct kaja_consumer *consumer, const char *topic, int32_t partition)
+{
+    KJ_TRY(check(consumer));
+    return kj_consumer_seek_to_end(consumer->client, topic, partition);
+}
+
+int kaja_consumer_seek_to_timestamp(struct kaja_consumer *consumer, const char *topic, int32_t partition,
+                                    int64_t timestamp_ms)
+{
+    KJ_TRY(check(consumer));
+    if (topic == NULL)
+        return null_argument("topic");
+    if (timestamp_ms < 0)
+        return kj_err(KAJA_ERR_INVALID_ARG, "timestamp %lld is negative", (long long)timestamp_ms);
+    return kj_consumer_seek_to_timestamp(consumer->client, topic, partition, timestamp_ms);
+}
+
+int kaja_consumer_position(struct kaja_consumer *consumer, const char *topic, int32_t partition,
+                           int64_t *ret_offset)
+{
+    KJ_TRY(check(consumer));
+    if (topic == NULL || ret_offset == NULL)
+        return null_argument(topic == NULL ? "topic" : "ret_offset");
+    return kj_consumer_position(consumer->client, topic, partition, ret_offset);
+}
+
+int kaja_consumer_pause(struct kaja_consumer *consumer, const char *topic, int32_t partition)
+{
+    KJ_TRY(check(consumer));
+    if (topic == NULL)
+        return null_argument("topic");
+    return kj_consumer_pause(consumer->client, topic, partition, true);
+}
+
+int kaja_consumer_resume(struct kaja_consumer *consumer, const char *topic, int32_t partition)
+{
+    KJ_TRY(check(consumer));
+    if (topic == NULL)
+        return null_argument("topic");
+    return kj_consumer_pause(consumer->client, topic, partition, false);
+}
+
+int kaja_consumer_lag(struct kaja_consumer *consumer, const char *topic, int32_t partition,
+                      int64_t *ret_count)
+{
+    KJ_TRY(check(consumer));
+    if (topic == NULL || ret_count == NULL)
+        return null_argument(topic == NULL ? "topic" : "ret_count");
+    return kj_consumer_lag(consumer->client, topic, partition, ret_count);
+}
+
+void kaja_consumer_wakeup(struct kaja_consumer *consumer)
+{
+    /* In a signal handler: no story may be told. */
+    if (consumer != NULL && consumer->magic == KJ_MAGIC_CONSUMER)
+        kj_consumer_wakeup(consumer->client);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "client/accumulator.h"
+
+#include "base/assert.h"
+
+void kj_accumulator_init(struct kj_accumulator *acc, const char *name, int32_t number)
+{
+    *acc = (struct kj_accumulator){.name = name, .number = number};
+    kj_lock_init(&acc->lock, KJ_RANK_OPEN_BATCH);
+    kj_batch_queue_init(&acc->closed);
+    kj_batch_queue_init(&acc->appended);
+}
+
+void kj_accumulator_destroy(struct kj_accumulator *acc)
+{
+    KJ_ASSERT(acc->begun == acc->done && acc->topic == NULL);
+    kj_lock_destroy(&acc->lock);
+}
+
+void kj_accumulator_close_open(struct kj_accumulator *acc)
+{
+    KJ_ASSERT_SLOW(kj_lock_held(&acc->lock));
+    if (acc->open == NULL || acc->open->writer.count == 0)
+        return;
+    acc->open->state = KJ_SEND_CLOSED;
+    kj_batch_queue_push(&acc->closed, acc->open);
+    acc->open = NULL;
+}
+
+size_t kj_accumulator_take(struct kj_accumulator *acc, struct kj_send_batch **batches)
+{
+    KJ_ASSERT_SLOW(kj_lock_held(&acc->lock));
+    if (acc->drain_wanted) {
+        acc->drain_wanted = false;
+        kj_accumulator_close_open(acc);
+    }
+    size_t count = 0;
+    size_t bytes = 0;
+    while (count < KJ_DRAIN_BATCHES_MAX && acc->closed.first != NULL) {
+        struct kj_send_batch *batch = acc->closed.first;
+        bytes += batch->writer.len;
+        if (count > 0 &&
+            (bytes > KJ_DRAIN_BYTES_MAX || batch->partition != batches[0]->partition))
+            break;
+        kj_batch_queue_pop(&acc->closed);
+        batch->state = KJ_SEND_TAKEN;
+        batches[count++] = batch;
+    }
+    return count;
+}
+
+/* The open batch gets records so fast that its producer will fill it soon. */
+static bool growing(struct kj_accumulator *acc, int64_t now_ns)
+{
+    int32_t count = acc->open->writer.count;
+    uint64_t batches = acc->begun - acc->seen_begun;
+    int32_t records = batches == 0 ? count - acc->seen_count : count;
+    acc->seen_begun = acc->begun;
+    acc->seen_count = count;
+    return (records > KJ_GROWING_RECORDS_MIN || batches >= KJ_GROWING_BATCHES_MIN) &&
+           now_ns - acc->open->created_ns < KJ_GROWING_NS_MAX;
+}
+
+int64_t kj_accumulator_ripe(struct kj_accumulator *acc, int64_t now_ns, int64_t linger_ns)
+{
+    KJ_ASSERT_SLOW(kj_lock_held(&acc->lock));
+    if (kj_accumulator_empty(acc))
+        return INT64_MAX;
+    if (acc->retry_at_ns > now_ns)
+        return acc->retry_at_ns;
+    if (acc->closed.first != NULL || acc->drain_wanted)
+        return KJ_RIPE_NOW;
+    if (linger_ns > 0)
+        return acc->open->created_ns > now_ns - linger_ns ? acc->open->created_ns + linger_ns : KJ_RIPE_NOW;
+    return growing(acc, now_ns) ? now_ns + KJ_GROWING_LOOK_NS : KJ_RIPE_NOW;
+}
+
+static void wake_first(struct kj_send_batch *batch)
+{
+    while (batch != NULL && batch->waiters == 0)
+        batch = batch->next;
+    if (batch != NULL)
+        kj_cond_signal(&batch->cond);
+}
+
+void kj_accumulator_hand_over(struct kj_accumulator *acc)
+{
+    KJ_ASSERT_SLOW(kj_lock_held(&acc->lock));
+    if (acc->waiters == 0)
+        return;
+    wake_first(acc->appended.first);
+    wake_first(acc->closed.first);
+    wake_first(acc->open);
+}

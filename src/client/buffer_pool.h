@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * client/buffer_pool.h - buffer.memory of one producer: buffers of one size, reused, and larger ones
+ * for records that do not fit into them.
+ *
+ * Two things are handed out together and come back apart:
+ *   the memory     a buffer; free again as soon as its bytes stand in the page cache
+ *   the allowance  its size, counted against buffer.memory; free again when the batch is
+ *                  acknowledged, so that buffer.memory bounds what is not acknowledged yet
+ * Memory in use never exceeds the allowance in use, so buffer.memory bounds both.
+ *
+ * The memory given back last is handed out first: it is still in the processor's caches.
+ * Kafka: BufferPool.
+ */
+#ifndef KJ_CLIENT_BUFFER_POOL_H
+#define KJ_CLIENT_BUFFER_POOL_H
+
+#include "base/atomic.h"
+#include "base/lock.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct kj_pool_waiter;
+struct kj_pool_buffer;
+
+struct kj_buffer_pool {
+    struct kj_lock lock;
+    size_t total;        /* buffer.memory */
+    size_t buffer_bytes; /* of an ordinary buffer, at most total */
+    size_t used;         /* allowance handed out */
+    size_t allocated;    /* bytes of memory handed out or kept */
+    struct kj_pool_buffer *kept;
+    struct kj_pool_waiter *first, **last; /* those who wait, in order of arrival */
+    kj_atomic_u64 wanted; /* threads that want memory which open batches may hold */
+};
+
+void kj_buffer_pool_init(struct kj_buffer_pool *pool, size_t total, size_t buffer_bytes);
+/* Everything must have been given back. */
+void kj_buffer_pool_destroy(struct kj_buffer_pool *pool);
+
+/* The size a buffer for bytes would have. */
+static inline size_t kj_buffer_pool_size(const struct kj_buffer_pool *pool, size_t bytes)
+{
+    return bytes <= pool->buffer_bytes ? pool->buffer_bytes : bytes;
+}
+
+/* A buffer of kj_buffer_pool_size(bytes) with its allowance, or NULL with nothing told: it is full,
+ * or others wait already (then *ret_full), or there is no memory. Never blocks. */
+uint8_t *kj_buffer_pool_try(struct kj_buffer_pool *pool, size_t bytes, bool *ret_full);
+/* The same, waiting in turn until deadline_ns. BUFFER_EXHAUSTED, OUT_OF_MEMORY. */
+int kj_buffer_pool_take(struct kj_buffer_pool *pool, size_t bytes, int64_t deadline_ns,
+                        uint8_t **ret_buffer);
+/* bytes: the buffer's size. */
+void kj_buffer_pool_give_memory(struct kj_buffer_pool *pool, uint8_t *buffer, size_t bytes);
+void kj_buffer_pool_give_allowance(struct kj_buffer_pool *pool, size_t bytes);
+size_t kj_buffer_pool_used(struct kj_buffer_pool *pool);
+
+/* Says that (from before the sender is poked) somebody wants memory, or no longer does. */
+static inline void kj_buffer_pool_want(struct kj_buffer_pool *pool, bool want)
+{
+    kj_fetch_add(&pool->wanted, want ? 1 : UINT64_MAX);
+}
+
+static inline bool kj_buffer_pool_wanted(const struct kj_buffer_pool *pool)
+{
+    return kj_load_relaxed(&pool->wanted) != 0;
+}
+
+#endif

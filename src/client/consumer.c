@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "client/consumer.h"
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "client/fetcher.h"
+#include "os/shared.h"
+
+#include <ctype.h>
+#include <stdatomic.h>
+#include <string.h>
+
+struct kj_consumer {
+    struct kj_store *store;
+    const struct kj_clock *clock;
+    struct kj_consumer_options options;
+    struct kj_fetcher fetcher;
+    struct kj_subscription subscription;
+    uint64_t generation; /* of the catalog, at the last look for deleted topics */
+    /* for kj_store_wait(), as many as are assigned */
+    struct kj_partition **wait_partitions;
+    int64_t *wait_offsets;
+    kj_atomic_u64 busy;           /* 1 while a thread is inside */
+    _Atomic uint32_t wakeups;     /* raised by kj_consumer_wakeup() */
+    uint32_t wakeups_seen;
+};
+
+void kj_consumer_options_defaults(struct kj_consumer_options *options)
+{
+    *options = (struct kj_consumer_options){
+        .reset = KJ_RESET_LATEST,
+        .check_crcs = true,
+        .max_poll_records = 500,
+        .fetch_bytes_max = 52428800,
+        .partition_fetch_bytes_max = 1048576,
+        .fetch_bytes_min = 1,
+        .fetch_wait_max_ms = 500,
+        .decompressed_bytes_max = 104857600,
+        .memory_bytes_max = 0,
+    };
+}
+
+int kj_consumer_new(struct kj_store *store, const struct kj_consumer_options *options,
+                    struct kj_consumer **ret_consumer)
+{
+    struct kj_consumer *consumer = kj_alloc_zero(1, sizeof *consumer);
+    if (consumer == NULL)
+        return kj_err_oom("a consumer");
+    consumer->store = store;
+    consumer->clock = kj_store_clock(store);
+    consumer->options = *options;
+    consumer->fetcher = (struct kj_fetcher){
+        .store = store,
+        .clock = consumer->clock,
+        .options = &consumer->options,
+    };
+    int err = kj_fetch_pool_new(&consumer->fetcher.pool);
+    if (err != 0) {
+        kj_free(consumer);
+        return err;
+    }
+    kj_subscription_init(&consumer->subscription);
+    *ret_consumer = consumer;
+    return 0;
+}
+
+/* One thread at a time: a second one is told so instead of breaking things. */
+static int enter(struct kj_consumer *consumer)
+{
+    uint64_t idle = 0;
+    if (!kj_cas(&consumer->busy, &idle, 1))
+        return kj_err(KAJA_ERR_STATE, "another thread is using this consumer");
+    return 0;
+}
+
+/* Pairs with enter(): the next thread sees what this one did. */
+static int leave(struct kj_consumer *consumer, int err)
+{
+    kj_store_release(&consumer->busy, 0);
+    return err;
+}
+
+int kj_consumer_free(struct kj_consumer *consumer)
+{
+    KJ_TRY(enter(consumer));
+    kj_subscription_free(&consumer->subscription);
+    kj_fetch_pool_close(consumer->fetcher.pool);
+    kj_free(consumer->wait_partitions);
+    kj_free(consumer->wait_offsets);
+    kj_free(consumer);
+    return 0;
+}
+
+/* --- assignment and positions --- */
+
+static int assign(struct kj_consumer *consumer, const struct kaja_topic_partition *partitions, size_t count)
+{
+    struct kj_partition **wait_partitions = kj_alloc_zero(count, sizeof(void *));
+    int64_t *wait_offsets = kj_alloc_zero(count, sizeof(int64_t));
+    int err = wait_partitions != NULL && wait_offsets != NULL ? 0 : kj_err_oom("an assignment");
+    if (err == 0)
+        err = kj_subscription_assign(&consumer->subscription, consumer->store, partitions, count);
+    if (err != 0) {
+        kj_free(wait_partitions);
+        kj_free(wait_offsets);
+        return err;
+    }
+    kj_free(consumer->wait_partitions);
+    kj_free(consumer->wait_offsets);
+    consumer->wait_partitions = wait_partitions;
+    consumer->wait_offsets = wait_offsets;
+    consumer->generation = 0;
+    return 0;
+}
+
+int kj_consumer_assign(struct kj_consumer *consumer, const struct kaja_topic_partition *partitions,
+                       size_t count)
+{
+    KJ_TRY(enter(consumer));
+    return leave(consumer, assign(consumer, partitions, count));
+}
+
+size_t kj_consumer_assignment(struct kj_consumer *consumer, struct kaja_topic_partition *partitions,
+                              size_t capacity)
+{
+    const struct kj_subscription *subscription = &consumer->subscription;
+    if (enter(consumer) != 0)
+        return 0;
+    for (size_t i = 0; i < subscription->count && i < capacity; i++) {
+        const struct kj_assigned *assigned = subscription->items[i];
+        partitions[i] = (struct kaja_topic_partition){
+            .topic = assigned->name,
+            .partition = assigned->number,
+            .offset = assigned->kind == KJ_POSITION_AT ? assigned->offset : KAJA_OFFSET_NONE,
+        };
+    }
+    size_t count = subscription->count;
+    (void)leave(consumer, 0);
+    return count;
+}
+
+static int move(struct kj_consumer *consumer, const char *topic, int32_t partition,
+                enum kj_position_kind kind, int64_t offset)
+{
+    KJ_TRY(enter(consumer));
+    struct kj_assigned *assigned;
+    int err = kj_subscription_find(&consumer->subscription, topic, partition, &assigned);
+    if (err == 0)
+        kj_assigned_move(assigned, kind, offset);
+    return leave(consumer, err);
+}
+
+static int move_all(struct kj_consumer *consumer, enum kj_position_kind kind)
+{
+    KJ_TRY(enter(consumer));
+    for (size_t i = 0; i < consumer->subscription.count; i++)
+        kj_assigned_move(consumer->subscription.items[i], kind, 0);
+    return leave(consumer, 0);
+}
+
+int kj_consumer_seek(struct kj_consumer *consumer, const char *topic, int32_t partition, int64_t offset)
+{
+    return move(consumer, topic, partition, KJ_POSITION_AT, offset);
+}
+
+int kj_consumer_seek_to_beginning(struct kj_consumer *consumer, const char *topic, int32_t partition)
+{
+    return topic == NULL ? move_all(consumer, KJ_POSITION_BEGINNING)
+                         : move(consumer, topic, partition, KJ_POSITION_BEGINNING, 0);
+}
+
+int kj_consumer_seek_to_end(struct kj_consumer *consumer, const char *topic, int32_t partition)
+{
+    return topic == NULL ? move_all(consumer, KJ_POSITION_END)
+                         : move(consumer, topic, partition, KJ_POSITION_END, 0);
+}
+
+int kj_consumer_seek_to_timestamp(struct kj_consumer *consumer, const char *topic, int32_t partition,
+                                  int64_t timestamp_ms)
+{
+    return move(consumer, topic, partition, KJ_POSITION_TIME, timestamp_ms);
+}
+
+int kj_consumer_position(struct kj_consumer *consumer, const char *topic, int32_t partition,
+                         int64_t *ret_offset)
+{
+    KJ_TRY(enter(consumer));
+    struct kj_assigned *assigned;
+    int err = kj_subscription_find(&consumer->subscription, topic, partition, &assigned);
+    if (err == 0)
+        kj_assigned_follow(assigned);
+    if (err == 0)
+        err = kj_fetcher_resolve(&consumer->fetcher, assigned);
+    if (err == 0)
+        *ret_offset = assigned->offset;
+    return leave(consumer, err);
+}
+
+int kj_consumer_lag(struct kj_consumer *consumer, const char *topic, int32_t partition, int64_t *ret_count)
+{
+    KJ_TRY(enter(consumer));
+    struct kj_assigned *assigned;
+    int64_t limit;
+    int err = kj_subscription_find(&consumer->subscription, topic, partition, &assigned);
+    if (err == 0)
+        kj_assigned_follow(assigned);
+    if (err == 0)
+        err = kj_fetcher_resolve(&consumer->fetcher, assigned);
+    if (err == 0)
+        err = kj_fetcher_limit(&consumer->fetcher, assigned, &limit);
+    if (err == 0)
+        *ret_count = limit > assigned->offset ? limit - assigned->offset : 0;
+    return leave(consumer, err);
+}
+
+int kj_consumer_pause(struct kj_consumer *consumer, const char *topic, int32_t partition, bool paused)
+{
+    KJ_TRY(enter(consumer));
+    struct kj_assigned *assigned;
+    int err = kj_subscription_find(&consumer->subscription, topic, partition, &assigned);
+    if (err == 0)
+        assigned->paused = paused;
+    return leave(consumer, err);
+}
+
+/* --- poll --- */
+
+void kj_consumer_wakeup(struct kj_consumer *consumer)
+{
+    atomic_fetch_add(&consumer->wakeups, 1);
+    kj_shared_wake_extra(&consumer->wakeups);
+}
+
+/* True once for any number of wakeups before. */
+static bool woken(struct kj_consumer *consumer)
+{
+    uint32_t now = atomic_load(&consumer->wakeups);
+    bool woke = now != consumer->wakeups_seen;
+    consumer->wakeups_seen = now;
+    return woke;
+}
+
+/* Topics that were deleted meanwhile. */
+static void note_deleted(struct kj_consumer *consumer)
+{
+    uint64_t generation = kj_store_catalog_generation(consumer->store) + 1;
+    if (generation == consumer->generation)
+        return;
+    consumer->generation = generation;
+    for (size_t i = 0; i < consumer->subscription.count; i++) {
+        struct kj_assigned *assigned = consumer->subscription.items[i];
+        if (kj_topic_deleted(assigned->topic)) {
+            assigned->gone = true;
+            kj_assigned_drop_piece(assigned);
+        }
+    }
+}
+
+/* Takes what can be had now, partition after partition, beginning with the one whose turn it is. A
+ * partition that was read to its end goes to the back. */
+static int gather(struct kj_consumer *consumer, struct kaja_batch *batch)
+{
+    struct kj_subscription *subscription = &consumer->subscription;
+    note_deleted(consumer);
+    size_t first = subscription->turn;
+    for (size_t i = 0; i < subscription->count; i++) {
+        size_t at = first + i < subscription->count ? first + i : first + i - subscription->count;
+        struct kj_assigned *assigned = subscription->items[at];
+        if (assigned->paused)
+            continue;
+        int err = kj_fetcher_take(&consumer->fetcher, assigned, batch);
+        if (err != 0) {
+            /* The others get their turn before it is told again. */
+            subscription->turn = batch->count > 0 || at + 1 == subscription->count ? at : at + 1;
+            if (batch->count == 0 && at + 1 == subscription->count)
+                subscription->turn = 0;
+            return batch->count > 0 ? 0 : err;
+        }
+        if (kj_fetcher_full(&consumer->fetcher, batch)) {
+            subscription->turn = at;
+            return 0;
+        }
+        if (batch->count > 0)
+            subscription->turn = at + 1 < subscription->count ? at + 1 : 0;
+    }
+    return 0;
+}
+
+/* What a wait watches: every partition that could give something, and from which high watermark on. */
+static size_t watched(struct kj_consumer *consumer)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < consumer->subscription.count; i++) {
+        struct kj_assigned *assigned = consumer->subscription.items[i];
+        if (assigned->paused || assigned->gone || assigned->kind != KJ_POSITION_AT)
+            continue;
+        int64_t offset = assigned->offset;
+        if (consumer->options.read_committed) {
+            /* The last stable offset moves only when a marker moves the high watermark. */
+            int64_t seen = consumer->options.read_durable ? kj_log_durable(assigned->log)
+                                                          : kj_log_high_watermark(assigned->log);
+            int64_t stable;
+            if (seen > offset && kj_fetcher_limit(&consumer->fetcher, assigned, &stable) == 0 &&
+                stable <= offset)
+                offset = seen;
+        }
+        consumer->wait_partitions[count] = assigned->partition;
+        consumer->wait_offsets[count] = offset;
+        count++;
+    }
+    return count;
+}
+
+static int wait_for_records(struct kj_consumer *consumer, int64_t deadline_ns)
+{
+    if (!kj_store_has_worker(consumer->store)) {
+        int64_t due = kj_store_next_deadline_ns(consumer->store);
+        if (due < deadline_ns)
+            deadline_ns = due;
+    }
+    kj_store_metric_add(consumer->store, KJ_METRIC_CONSUME_WAITS, 1);
+    size_t count = watched(consumer);
+    int err = kj_store_wait(consumer->store, consumer->wait_partitions, consumer->wait_offsets, count,
+                            consumer->options.read_durable, &consumer->wakeups, consumer->wakeups_seen,
+                            deadline_ns);
+    return err == KAJA_ERR_TIMED_OUT ? 0 : err;
+}
+
+/* Fills the batch, sleeping as long as it is allowed. */
+static int fill(struct kj_consumer *consumer, struct kaja_batch *batch, int64_t timeout_ms)
+{
+    const struct kj_consumer_options *options = &consumer->options;
+    int64_t deadline = timeout_ms == 0 ? 0 : kj_deadline_ns(consumer->clock, timeout_ms);
+    int64_t enough_at = 0; /* from then on any record will do; 0: not known yet */
+    for (;;) {
+        KJ_TRY(gather(consumer, batch));
+        int64_t until = deadline;
+        if (batch->count > 0) {
+            if (batch->bytes >= options->fetch_bytes_min || timeout_ms == 0 ||
+                kj_fetcher_full(&consumer->fetcher, batch))
+                return 0;
+            if (enough_at == 0)
+                enough_at = kj_deadline_ns(consumer->clock, options->fetch_wait_max_ms);
+            until = enough_at < deadline ? enough_at : deadline;
+        }
+        if (until != INT64_MAX && (timeout_ms == 0 || kj_mono_ns(consumer->clock) >= until))
+            return 0;
+        KJ_TRY(wait_for_records(consumer, until));
+        if (woken(consumer)) {
+            if (batch->count > 0)
+                return 0; /* they are given out; the position has moved */
+            return kj_err(KAJA_ERR_INTERRUPTED, "kaja_consumer_wakeup() was called");
+        }
+        if (!kj_store_has_worker(consumer->store))
+            (void)kj_store_step(consumer->store);
+    }
+}
+
+static int poll_entered(struct kj_consumer *consumer, int64_t timeout_ms, struct kaja_batch **ret_batch)
+{
+    const struct kj_consumer_options *options = &consumer->options;
+    if (consumer->subscription.count == 0)
+        return kj_err(KAJA_ERR_STATE, "nothing is assigned to the consumer: kaja_consumer_assign() first");
+    if (timeout_ms != 0 && woken(consumer))
+        return kj_err(KAJA_ERR_INTERRUPTED, "kaja_consumer_wakeup() was called");
+    if (options->memory_bytes_max != 0 &&
+        kj_load_relaxed(&consumer->fetcher.pool->pinned) >= options->memory_bytes_max)
+        return kj_err(KAJA_ERR_MEMORY_LIMIT,
+                      "batches that were not released pin %llu bytes, kaja.memory.max is %zu",
+                      (unsigned long long)kj_load_relaxed(&consumer->fetcher.pool->pinned),
+                      options->memory_bytes_max);
+    if (!kj_store_has_worker(consumer->store))
+        (void)kj_store_step(consumer->store); /* its failures are events */
+    struct kaja_batch *batch = kj_fetch_pool_batch(consumer->fetcher.pool);
+    if (batch == NULL)
+        return kj_err_oom("a batch of records");
+    int err = fill(consumer, batch, timeout_ms);
+    kj_fetched_done(batch);
+    if (err != 0) {
+        kj_fetched_release(batch);
+        return err;
+    }
+    if (batch->count > 0) {
+        kj_store_metric_add(consumer->store, KJ_METRIC_CONSUME_RECORDS, batch->count);
+        kj_store_metric_add(consumer->store, KJ_METRIC_CONSUME_BYTES, batch->bytes);
+    }
+    *ret_batch = batch;
+    return 0;
+}
+
+int kj_consumer_poll(struct kj_consumer *consumer, int64_t timeout_ms, struct kaja_batch **ret_batch)
+{
+    KJ_TRY(enter(consumer));
+    return leave(consumer, poll_entered(consumer, timeout_ms, ret_batch));
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * client/fetcher.h - from a position to records: reads a piece of the log, checks its batches, and
+ * decodes records into the batch that a poll gives out. Each batch is checked once and each record
+ * decoded once; what does not fit into one poll is gone on with in the next.
+ *
+ * Kafka: Fetcher, CompletedFetch.
+ */
+#ifndef KJ_CLIENT_FETCHER_H
+#define KJ_CLIENT_FETCHER_H
+
+#include "client/consumer.h"
+#include "client/subscription.h"
+
+struct kj_fetcher {
+    struct kj_store *store;
+    const struct kj_clock *clock;
+    const struct kj_consumer_options *options;
+    struct kj_fetch_pool *pool;
+};
+
+/* The offset behind the last record that may be read. */
+int kj_fetcher_limit(const struct kj_fetcher *fetcher, struct kj_assigned *assigned, int64_t *ret_limit);
+/* Makes the position an offset. NO_OFFSET. */
+int kj_fetcher_resolve(const struct kj_fetcher *fetcher, struct kj_assigned *assigned);
+/* Takes records of one partition, until the batch is full or nothing is left to be read. An error
+ * concerns the record at the position; what came before it is in the batch. */
+int kj_fetcher_take(const struct kj_fetcher *fetcher, struct kj_assigned *assigned,
+                    struct kaja_batch *batch);
+/* True if the batch is to take no more. */
+bool kj_fetcher_full(const struct kj_fetcher *fetcher, const struct kaja_batch *batch);
+
+#endif

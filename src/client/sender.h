@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * client/sender.h - takes batches from accumulators to the log and back: seals them, appends
+ * several of a partition in one call, has them flushed together with those of other partitions,
+ * and hands them to the reports.
+ *
+ * Nobody owns this work. A produce() that fills a batch appends it itself; a send() appends and
+ * flushes its own partition; what is left lies in two lists - accumulators with something to append,
+ * and with something to flush - which the store's worker goes through, or, without a worker,
+ * whatever call of the application comes by. `draining` and `flushing` of an accumulator see to it
+ * that one thread at a time does either for a partition.
+ *
+ * There is no timer for group commit: what was appended while a flush runs is what the next one
+ * covers, and it begins when the one before ends.
+ *
+ * Kafka: Sender.
+ */
+#ifndef KJ_CLIENT_SENDER_H
+#define KJ_CLIENT_SENDER_H
+
+#include "base/atomic.h"
+#include "client/accumulator.h"
+#include "client/buffer_pool.h"
+#include "client/producer.h"
+#include "client/report.h"
+
+struct kj_drain; /* the output of codecs, reused */
+
+enum kj_sender_sleep {
+    KJ_SENDER_AWAKE = 0,
+    KJ_SENDER_NAPS = 1, /* looks again within KJ_GROWING_LOOK_NS by itself */
+    KJ_SENDER_SLEEPS = 2
+};
+
+struct kj_sender {
+    struct kj_store *store;
+    const struct kj_clock *clock;
+    struct kj_producer_options options;
+    struct kj_buffer_pool pool;
+    struct kj_batch_cache cache;
+    struct kj_reports reports;
+    struct kj_store_task task;
+    bool has_worker;
+    struct kj_lock lock; /* the lists */
+    struct kj_accumulator *first, **last;
+    struct kj_accumulator *flush_first, **flush_last;
+    struct kj_drain *drains;
+    kj_atomic_u64 listings; /* accumulators put into a list so far */
+    kj_atomic_u64 asleep;   /* enum kj_sender_sleep of the worker */
+    kj_atomic_u64 stopping; /* 1: nothing is appended or flushed any more */
+};
+
+void kj_sender_init(struct kj_sender *sender, struct kj_store *store,
+                    const struct kj_producer_options *options);
+/* Lets the worker go. Batches may be left: kj_sender_fail_all() of each accumulator follows. */
+void kj_sender_stop(struct kj_sender *sender);
+void kj_sender_destroy(struct kj_sender *sender);
+
+/* Puts it into the lists it belongs to; acc->lock held. True: kj_sender_poke() afterwards. */
+bool kj_sender_list(struct kj_sender *sender, struct kj_accumulator *acc);
+/* Wakes the worker; with later, only if it would sleep for long. */
+void kj_sender_poke(struct kj_sender *sender, bool later);
+
+/* Appends what is closed (and the open batch if drain_wanted), unless another thread is at it, which
+ * will then do it. own_flush: the caller sees to the flush of what is appended. Nothing may be held. */
+void kj_sender_drain(struct kj_sender *sender, struct kj_accumulator *acc, bool own_flush);
+/* Flushes this partition's appended batches. acc->lock held, and given up meanwhile; the caller has
+ * seen that nobody else is flushing. */
+void kj_sender_flush_one(struct kj_sender *sender, struct kj_accumulator *acc);
+/* Flushes what waits for it, all partitions in one go. Returns when to come again for those that
+ * failed a moment ago, INT64_MAX: there are none. */
+int64_t kj_sender_flush(struct kj_sender *sender);
+/* One round of everything that is due. Returns when to come again. */
+int64_t kj_sender_work(struct kj_sender *sender);
+/* What is left fails with error; for close, when nothing works on the accumulator any more. */
+void kj_sender_fail_all(struct kj_sender *sender, struct kj_accumulator *acc, int error);
+/* The oldest batch that is not being appended yet fails with error, to make room. created_ns: what
+ * was seen of it. False if it is gone. */
+bool kj_sender_drop(struct kj_sender *sender, struct kj_accumulator *acc, int64_t created_ns);
+
+/* A sender has read the result, or gives up waiting. acc->lock held; true: the batch is to be given
+ * back with kj_batch_cache_put(). */
+bool kj_sender_unwait(struct kj_sender *sender, struct kj_send_batch *batch);
+
+#endif

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * tests/client/fake_store.h - a store in memory for tests of client/: topics with partitions whose
+ * log keeps the appended batches, appends and flushes that fail, wait or take time on demand. Takes
+ * the place of store/ and log/ at link time; included by one file of a test program.
+ */
+#ifndef KJ_TESTS_FAKE_STORE_H
+#define KJ_TESTS_FAKE_STORE_H
+
+#include "kjtest.h"
+
+#include "base/alloc.h"
+#include "base/atomic.h"
+#include "base/lock.h"
+#include "os/clock.h"
+#include "os/worker.h"
+#include "record/batch.h"
+#include "store/store.h"
+
+#include <pthread.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { FAKE_PARTITIONS = 64, FAKE_BATCHES = 100000 };
+
+struct fake_batch {
+    uint8_t *bytes;
+    size_t len;
+    int64_t base_offset;
+    bool durable;
+};
+
+struct kj_log {
+    int32_t number;
+    struct kj_topic *topic;
+    pthread_mutex_t lock;
+    struct fake_batch *batches;
+    size_t count;
+    kj_atomic_u64 end, durable, poisoned;
+    uint64_t appends; /* calls */
+    uint64_t bytes;
+    kj_atomic_u64 inside; /* threads appending now: never more than one */
+};
+
+struct kj_partition {
+    struct kj_log log;
+};
+
+struct kj_topic {
+    char name[64];
+    kj_atomic_u64 refs;
+    kj_atomic_u64 deleted;
+    kj_atomic_u64 partition_count;
+    bool internal;
+    struct kj_log_config config;
+    struct kj_partition partitions[FAKE_PARTITIONS];
+};
+
+struct kj_store {
+    struct kj_topic *topics[16];
+    size_t topic_count;
+    kj_atomic_u64 generation;
+    struct kj_worker *worker;
+    struct kj_store_task *tasks;
+    pthread_mutex_t lock;
+    bool keep;                 /* the bytes of batches */
+    kj_atomic_u64 append_error; /* given by each append while it is not 0 (a negated code) */
+    kj_atomic_u64 append_error_left; /* so many times */
+    kj_atomic_u64 flush_error;
+    kj_atomic_u64 flush_us;    /* that a flush takes */
+    kj_atomic_u64 append_us;
+    kj_atomic_u64 flushes, flushed_partitions;
+    kj_atomic_u64 pokes;
+    kj_atomic_u64 hold;        /* while not 0, appends wait */
+    pthread_mutex_t flush_lock;
+    kj_atomic_u64 metrics[KJ_METRIC_COUNT];
+};
+
+static inline void fake_sleep_us(uint64_t us)
+{
+    struct timespec t = {(time_t)(us / 1000000), (long)(us % 1000000) * 1000};
+    nanosleep(&t, NULL);
+}
+
+/* --- set up --- */
+
+static int64_t fake_run(void *arg)
+{
+    struct kj_store *store = arg;
+    int64_t when = INT64_MAX;
+    pthread_mutex_lock(&store->lock);
+    for (struct kj_store_task *task = store->tasks; task != NULL; task = task->next) {
+        int64_t at = task->run(task->arg);
+        when = at < when ? at : when;
+    }
+    pthread_mutex_unlock(&store->lock);
+    return when;
+}
+
+static inline struct kj_store *fake_store_new(bool worker, bool keep)
+{
+    struct kj_store *store = calloc(1, sizeof *store);
+    assert_non_null(store);
+    store->keep = keep;
+    pthread_mutex_init(&store->lock, NULL);
+    pthread_mutex_init(&store->flush_lock, NULL);
+    if (worker)
+        assert_int_equal(kj_worker_start("fake", &kj_clock_system, fake_run, store, &store->worker), 0);
+    return store;
+}
+
+static inline struct kj_topic *fake_topic_new(struct kj_store *store, const char *name, int32_t partitions)
+{
+    struct kj_topic *topic = calloc(1, sizeof *topic);
+    assert_non_null(topic);
+    (void)snprintf(topic->name, sizeof topic->name, "%s", name);
+    topic->refs = 1;
+    topic->partition_count = (uint64_t)partitions;
+    topic->config.max_message_bytes = 1048588;
+    topic->config.timestamp_before_max_ms = INT64_MAX;
+    topic->config.timestamp_after_max_ms = 3600000;
+    for (int32_t i = 0; i < FAKE_PARTITIONS; i++) {
+        struct kj_log *log = &topic->partitions[i].log;
+        log->number = i;
+        log->topic = topic;
+        pthread_mutex_init(&log->lock, NULL);
+        if (store->keep)
+            log->batches = calloc(FAKE_BATCHES, sizeof *log->batches);
+    }
+    pthread_mutex_lock(&store->lock);
+    store->topics[store->topic_count++] = topic;
+    pthread_mutex_unlock(&store->lock);
+    kj_fetch_add(&store->generation, 1);
+    return topic;
+}
+
+static inline void fake_topic_free(struct kj_topic *topic)
+{
+    assert_int_equal(topic->refs, 1); /* every hold was given back */
+    for (int32_t i = 0; i < FAKE_PARTITIONS; i++) {
+        struct kj_log *log = &topic->partitions[i].log;
+        for (size_t b = 0; log->batches != NULL && b < log->count; b++)
+            free(log->batches[b].bytes);
+        free(log->batches);
+    }
+    free(topic);
+}
+
+static inline void fake_store_free(struct kj_store *store)
+{
+    kj_worker_stop(store->worker);
+    assert_null(store->tasks);
+    for (size_t i = 0; i < store->topic_count; i++)
+        fake_topic_free(store->topics[i]);
+    free(store);
+}
+
+/* --- store.h --- */
+
+const struct kj_clock *kj_store_clock(struct kj_store *store)
+{
+    (void)store;
+    return &kj_clock_system;
+}
+
+bool kj_store_has_worker(const struct kj_store *store)
+{
+    return store->worker != NULL;
+}
+
+void kj_store_poke(struct kj_store *store)
+{
+    kj_fetch_add(&store->pokes, 1);
+    if (store->worker != NULL)
+        kj_worker_poke(store->worker);
+}
+
+void kj_store_task_add(struct kj_store *store, struct kj_store_task *task)
+{
+    pthread_mutex_lock(&store->lock);
+    task->next = store->tasks;
+    store->tasks = task;
+    pthread_mutex_unlock(&store->lock);
+}
+
+void kj_store_task_remove(struct kj_store *store, struct kj_store_task *task)
+{
+    pthread_mutex_lock(&store->lock);
+    struct kj_store_task **at = &store->tasks;
+    while (*at != task)
+        at = &(*at)->next;
+    *at = task->next;
+    pthread_mutex_unlock(&store->lock);
+}
+
+void kj_store_metric_add(struct kj_store *store, enum kj_metric metric, uint64_t n)
+{
+    kj_fetch_add_relaxed(&store->metrics[metric], n);
+}
+
+uint64_t kj_store_catalog_generation(struct kj_store *store)
+{
+    return kj_load_acquire(&store->generation);
+}
+
+int kj_topic_find(struct kj_store *store, const char *name, bool create, struct kj_topic **ret_topic)
+{
+    (void)create;
+    int err = kj_err(KAJA_ERR_UNKNOWN_TOPIC_OR_PARTITION, "no topic %s", name);
+    for (size_t i = 0; i < store->topic_count; i++)
+        if (strcmp(store->topics[i]->name, name) == 0 && !store->topics[i]->deleted) {
+            *ret_topic = store->topics[i];
+            kj_topic_hold(*ret_topic);
+            err = 0;
+        }
+    return err;
+}
+
+void kj_topic_hold(struct kj_topic *topic)
+{
+    kj_fetch_add(&topic->refs, 1);
+}
+
+void kj_topic_release(struct kj_topic *topic)
+{
+    assert_true(kj_fetch_add(&topic->refs, UINT64_MAX) > 1);
+}
+
+const char *kj_topic_name(const struct kj_topic *topic)
+{
+    return topic->name;
+}
+
+int32_t kj_topic_partition_count(struct kj_topic *topic)
+{
+    return (int32_t)topic->partition_count;
+}
+
+bool kj_topic_deleted(struct kj_topic *topic)
+{
+    return topic->deleted != 0;
+}
+
+bool kj_topic_internal(const struct kj_topic *topic)
+{
+    return topic->internal;
+}
+
+void kj_topic_config(struct kj_topic *topic, struct kj_log_config *ret_config)
+{
+    *ret_config = topic->config;
+}
+
+int kj_topic_partition(struct kj_topic *topic, int32_t partition, struct kj_partition **ret_partition)
+{
+    if ((uint64_t)partition >= topic->partition_count)
+        return kj_err(KAJA_ERR_UNKNOWN_PARTITION, "no partition %d", partition);
+    *ret_partition = &topic->partitions[partition];
+    return 0;
+}
+
+struct kj_log *kj_partition_log(struct kj_partition *partition)
+{
+    return &partition->log;
+}
+
+static struct kj_store *fake; /* the store that appends look at */
+
+int kj_partition_append(struct kj_partition *partition, struct kj_append_batch *batches, size_t count,
+                        enum kj_append_origin origin)
+{
+    struct kj_log *log = &partition->log;
+    assert_int_equal(origin, KJ_APPEND_TRUSTED);
+    assert_in_range(count, 1, 16);
+    assert_int_equal(kj_fetch_add(&log->inside, 1), 0);
+    while (fake != NULL && kj_load_acquire(&fake->hold) != 0)
+        fake_sleep_us(100);
+    if (fake != NULL && fake->append_us != 0)
+        fake_sleep_us(fake->append_us);
+    int err = 0;
+    if (log->topic->deleted)
+        err = kj_err(KAJA_ERR_UNKNOWN_TOPIC_ID, "%s is gone", log->topic->name);
+    if (fake != NULL && fake->append_error_left != 0) {
+        kj_fetch_add(&fake->append_error_left, UINT64_MAX);
+        err = kj_err(-(int)fake->append_error, "as the test wanted");
+    }
+    pthread_mutex_lock(&log->lock);
+    log->appends++;
+    for (size_t i = 0; i < count; i++) {
+        struct kj_append_batch *batch = &batches[i];
+        batch->ret_error = err;
+        if (err != 0)
+            continue;
+        struct kj_batch header;
+        kj_batch_decode(batch->bytes, &header);
+        batch->ret_base_offset = (int64_t)log->end;
+        batch->ret_append_time = log->topic->config.log_append_time ? 12345 : -1;
+        if (log->batches != NULL) {
+            assert_int_equal(kj_batch_look(batch->bytes, batch->len, &header), KJ_BATCH_OK);
+            assert_true(kj_batch_crc_ok(batch->bytes, batch->len));
+            assert_true(log->count < FAKE_BATCHES);
+            log->batches[log->count] = (struct fake_batch){
+                malloc(batch->len), batch->len, batch->ret_base_offset, batch->durable};
+            memcpy(log->batches[log->count++].bytes, batch->bytes, batch->len);
+        }
+        log->bytes += batch->len;
+        kj_store_release(&log->end, log->end + (uint64_t)header.count);
+    }
+    pthread_mutex_unlock(&log->lock);
+    kj_fetch_add(&log->inside, UINT64_MAX);
+    return err;
+}
+
+int kj_store_flush(struct kj_store *store, struct kj_partition *const *partitions, size_t count)
+{
+    int err = 0;
+    uint64_t ends[FAKE_PARTITIONS];
+    assert_in_range(count, 1, FAKE_PARTITIONS);
+    pthread_mutex_lock(&store->flush_lock);
+    for (size_t i = 0; i < count; i++)
+        ends[i] = kj_load_acquire(&partitions[i]->log.end);
+    if (store->flush_us != 0)
+        fake_sleep_us(store->flush_us);
+    kj_fetch_add(&store->flushes, 1);
+    kj_fetch_add(&store->flushed_partitions, count);
+    if (store->flush_error != 0) {
+        err = kj_err(-(int)store->flush_error, "as the test wanted");
+        if (err == KAJA_ERR_POISONED)
+            for (size_t i = 0; i < count; i++)
+                partitions[i]->log.poisoned = 1;
+    } else {
+        for (size_t i = 0; i < count; i++)
+            if (partitions[i]->log.durable < ends[i])
+                kj_store_release(&partitions[i]->log.durable, ends[i]);
+    }
+    pthread_mutex_unlock(&store->flush_lock);
+    return err;
+}
+
+bool kj_log_stale(struct kj_log *log)
+{
+    return log->topic->deleted != 0;
+}
+
+int64_t kj_log_durable(struct kj_log *log)
+{
+    return (int64_t)kj_load_acquire(&log->durable);
+}
+
+bool kj_log_poisoned(struct kj_log *log)
+{
+    return log->poisoned != 0;
+}
+
+#endif

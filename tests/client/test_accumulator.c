@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "kjtest.h"
+
+#include "client/accumulator.h"
+
+enum { BATCHES = 40, MEMORY = 4096 };
+
+static struct kj_send_batch batches[BATCHES];
+static uint8_t memory[BATCHES][MEMORY];
+static struct kj_partition *const one = (struct kj_partition *)(void *)&batches[0];
+static struct kj_partition *const other = (struct kj_partition *)(void *)&batches[1];
+
+/* Opens batch i with some records. */
+static void open_batch(struct kj_accumulator *acc, int i, int records, struct kj_partition *partition)
+{
+    static const struct kj_record record = {.timestamp = 1, .value = "value", .value_bytes = 5};
+    struct kj_send_batch *batch = &batches[i];
+    memset(batch, 0, sizeof *batch);
+    kj_batch_writer_init(&batch->writer, memory[i], MEMORY);
+    batch->home = acc;
+    batch->partition = partition;
+    batch->created_ns = 1000000;
+    for (int n = 0; n < records; n++)
+        assert_true(kj_batch_writer_append(&batch->writer, &record));
+    acc->open = batch;
+    acc->begun++;
+}
+
+static struct kj_accumulator *begin(struct kj_accumulator *acc)
+{
+    kj_accumulator_init(acc, "topic", 3);
+    kj_lock_acquire(&acc->lock);
+    return acc;
+}
+
+static void end(struct kj_accumulator *acc)
+{
+    acc->done = acc->begun;
+    kj_lock_release(&acc->lock);
+    kj_accumulator_destroy(acc);
+}
+
+static void test_order(void **state)
+{
+    (void)state;
+    struct kj_accumulator accumulator, *acc = begin(&accumulator);
+    struct kj_send_batch *taken[KJ_DRAIN_BATCHES_MAX];
+    assert_true(kj_accumulator_empty(acc));
+    assert_int_equal(kj_accumulator_take(acc, taken), 0);
+    for (int i = 0; i < 3; i++) {
+        open_batch(acc, i, 2, one);
+        kj_accumulator_close_open(acc);
+    }
+    open_batch(acc, 3, 1, one);
+    assert_int_equal(acc->closed.count, 3);
+    assert_int_equal(kj_accumulator_take(acc, taken), 3); /* not the open one */
+    for (int i = 0; i < 3; i++) {
+        assert_ptr_equal(taken[i], &batches[i]);
+        assert_int_equal(taken[i]->state, KJ_SEND_TAKEN);
+    }
+    assert_int_equal(kj_accumulator_take(acc, taken), 0);
+    acc->drain_wanted = true;
+    assert_int_equal(kj_accumulator_take(acc, taken), 1);
+    assert_ptr_equal(taken[0], &batches[3]);
+    assert_false(acc->drain_wanted);
+    assert_null(acc->open);
+    end(acc);
+}
+
+/* An append that may be tried again puts its batches back where they were. */
+static void test_unpop(void **state)
+{
+    (void)state;
+    struct kj_accumulator accumulator, *acc = begin(&accumulator);
+    struct kj_send_batch *taken[KJ_DRAIN_BATCHES_MAX];
+    struct kj_batch_queue again;
+    kj_batch_queue_init(&again);
+    for (int i = 0; i < 4; i++) {
+        open_batch(acc, i, 1, i < 2 ? one : other);
+        kj_accumulator_close_open(acc);
+    }
+    assert_int_equal(kj_accumulator_take(acc, taken), 2); /* one partition at a time */
+    kj_batch_queue_push(&again, taken[0]);
+    kj_batch_queue_push(&again, taken[1]);
+    kj_batch_queue_unpop(&acc->closed, &again);
+    assert_int_equal(acc->closed.count, 4);
+    assert_null(again.first);
+    for (int i = 0; i < 4; i++)
+        assert_ptr_equal(kj_batch_queue_pop(&acc->closed), &batches[i]);
+    kj_batch_queue_unpop(&acc->closed, &again); /* nothing into nothing */
+    assert_null(kj_batch_queue_pop(&acc->closed));
+    kj_batch_queue_push(&again, &batches[0]);
+    kj_batch_queue_unpop(&acc->closed, &again);
+    kj_batch_queue_push(&acc->closed, &batches[1]);
+    assert_int_equal(acc->closed.count, 2);
+    end(acc);
+}
+
+static void test_limits(void **state)
+{
+    (void)state;
+    struct kj_accumulator accumulator, *acc = begin(&accumulator);
+    struct kj_send_batch *taken[KJ_DRAIN_BATCHES_MAX];
+    for (int i = 0; i < 20; i++) {
+        open_batch(acc, i, 1, one);
+        kj_accumulator_close_open(acc);
+    }
+    assert_int_equal(kj_accumulator_take(acc, taken), KJ_DRAIN_BATCHES_MAX);
+    assert_int_equal(kj_accumulator_take(acc, taken), 4);
+    for (int i = 0; i < 3; i++) {
+        open_batch(acc, i, 1, one);
+        batches[i].writer.len = KJ_DRAIN_BYTES_MAX / 2 + 1;
+        kj_accumulator_close_open(acc);
+    }
+    assert_int_equal(kj_accumulator_take(acc, taken), 1); /* two would be too many bytes */
+    assert_int_equal(kj_accumulator_take(acc, taken), 1);
+    assert_int_equal(kj_accumulator_take(acc, taken), 1);
+    end(acc);
+}
+
+static void test_ripe(void **state)
+{
+    (void)state;
+    struct kj_accumulator accumulator, *acc = begin(&accumulator);
+    const int64_t now = 1001000; /* a microsecond after the batches were opened */
+    assert_true(kj_accumulator_ripe(acc, now, 0) == INT64_MAX);
+    open_batch(acc, 0, 1, one);
+    assert_int_equal(kj_accumulator_ripe(acc, now, 0), KJ_RIPE_NOW);
+    assert_int_equal(kj_accumulator_ripe(acc, now, 5000), 1005000); /* linger.ms */
+    assert_int_equal(kj_accumulator_ripe(acc, 1005000, 5000), KJ_RIPE_NOW);
+    acc->retry_at_ns = now + 10;
+    assert_int_equal(kj_accumulator_ripe(acc, now, 0), now + 10);
+    acc->retry_at_ns = 0;
+    /* Many records in no time: its producer will fill it; but not for ever. */
+    open_batch(acc, 1, KJ_GROWING_RECORDS_MIN + 1, one);
+    assert_int_equal(kj_accumulator_ripe(acc, now, 0), now + KJ_GROWING_LOOK_NS);
+    assert_int_equal(kj_accumulator_ripe(acc, now, 0), KJ_RIPE_NOW); /* no more since */
+    open_batch(acc, 2, KJ_GROWING_RECORDS_MIN + 1, one);
+    assert_int_equal(kj_accumulator_ripe(acc, 1000000 + KJ_GROWING_NS_MAX, 0), KJ_RIPE_NOW);
+    open_batch(acc, 3, KJ_GROWING_RECORDS_MIN + 1, one);
+    acc->drain_wanted = true; /* a flush does not care */
+    assert_int_equal(kj_accumulator_ripe(acc, now, 5000), KJ_RIPE_NOW);
+    end(acc);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_unpop),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_ripe),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

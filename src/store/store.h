@@ -25,12 +25,18 @@ struct kj_property {
 
 /* What the store must know about properties, answered by api/, which owns the table: news travels up
  * only through these callbacks. */
+struct kj_store_options;
 struct kj_property_rules {
     /* The effective log config of a topic with these own properties and these of the directory.
      * INVALID_CONFIG. Used for catalogs written by others too: unknown names are an error there. */
     int (*log_config)(const struct kj_property *topic, size_t topic_count,
                       const struct kj_property *directory, size_t directory_count,
                       struct kj_log_config *ret_config);
+    /* Sets the members of *options that belong to the directory (num_partitions, auto_create,
+     * retention_check_ms, checkpoint_ms, start_checkpoint_ms) to what its properties say. Called
+     * whenever the catalog was read anew: another process may have changed them. INVALID_CONFIG. */
+    int (*directory_config)(const struct kj_property *directory, size_t directory_count,
+                            struct kj_store_options *options);
 };
 
 struct kj_store_options {
@@ -82,6 +88,8 @@ const struct kj_clock *kj_store_clock(struct kj_store *store);
 struct kj_io *kj_store_io(struct kj_store *store);
 /* Runs step soon in the worker; without a worker nothing happens. */
 void kj_store_poke(struct kj_store *store);
+/* False with background_threads = 0: clients' calls do the work that is due. Never changes. */
+bool kj_store_has_worker(const struct kj_store *store);
 
 /* What upper rooms let the worker do (the producer's sender): called in each step, returns when it
  * wants to be called next. Unregistering waits until no call runs. */
@@ -144,6 +152,9 @@ int kj_topic_alter(struct kj_store *store, const char *name, const struct kj_pro
 
 struct kj_log *kj_partition_log(struct kj_partition *partition);
 int32_t kj_partition_number(const struct kj_partition *partition);
+/* Its log follows words that other handles may be changing now (always so for a handle that writes): what
+ * lies at and behind its end is theirs. False for a read-only handle while nobody has it open. */
+bool kj_partition_live(struct kj_partition *partition);
 struct kj_topic *kj_partition_topic(const struct kj_partition *partition);
 
 /* Appends and wakes whoever waits for records. Does not wait for flushes. */

@@ -189,6 +189,13 @@ static int seal(struct kj_sender *sender, struct kj_send_batch *batch, struct kj
     struct kj_batch_seal plan = KJ_BATCH_SEAL_PLAIN;
     plan.codec = (enum kj_codec)sender->options.codec;
     plan.level = sender->options.level;
+    /* compression.type of the topic goes before the producer's. */
+    struct kj_log_config config;
+    kj_topic_config(kj_partition_topic(batch->partition), &config);
+    if (config.compression >= 0) {
+        plan.codec = (enum kj_codec)config.compression;
+        plan.level = config.compression_level;
+    }
     uint8_t *bytes;
     size_t len;
     KJ_TRY(kj_batch_writer_seal(&batch->writer, &plan, out, &bytes, &len));
@@ -304,8 +311,8 @@ static bool drain_some(struct kj_sender *sender, struct kj_accumulator *acc, str
 
 void kj_sender_drain(struct kj_sender *sender, struct kj_accumulator *acc, bool own_flush)
 {
-    struct kj_drain *drain = NULL;
-    bool memory = sender->options.codec == KJ_CODEC_NONE || (drain = drain_get(sender)) != NULL;
+    struct kj_drain *drain = drain_get(sender); /* a topic may want a codec where the producer has none */
+    bool memory = drain != NULL;
     kj_lock_acquire(&acc->lock);
     if (!memory) {
         /* The batches stay until there is some. */

@@ -225,8 +225,11 @@ static void publish(struct kj_log *log, struct group *group)
     if (log->config.flush_messages < INT64_MAX &&
         tail->end - kj_log_durable(log) >= log->config.flush_messages)
         group->flush_wanted = tail->end;
-    if (group->flush_wanted >= 0)
+    if (group->flush_wanted >= 0) {
+        /* What was readable up to here stays so, even if nobody asked yet. */
+        (void)kj_log_high_watermark(log);
         kj_log_set_word(log, KJ_SLOT_FLUSH_WANTED, (uint64_t)group->flush_wanted);
+    }
     /* The commit point. Pairs with every load of END: batches, hints and FLUSH_WANTED are seen. */
     kj_log_set_word(log, KJ_SLOT_END, (uint64_t)tail->end);
     kj_log_point(log, "append: published");

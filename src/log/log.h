@@ -217,6 +217,8 @@ bool kj_log_prepare_due(struct kj_log *log);
 void kj_log_set_config(struct kj_log *log, const struct kj_log_config *config);
 /* By the last handle, alone: trims, closing time index entry, flush, snapshot at the end. */
 int kj_log_close_clean(struct kj_log *log);
+/* The topic was deleted: takes the slot's id away, so that every handle finds out. Needs no loaded log. */
+int kj_log_retire(struct kj_log *log);
 /* After a failed flush: rewrites what is still good above durable into a new segment. */
 int kj_log_repair(struct kj_log *log);
 

@@ -188,10 +188,73 @@ static void test_every_step(void **state)
     fixture_end(&fixture);
 }
 
+/* Dies with two batches in the file and END before both. */
+static void on_point(void *arg, enum kj_shared_step step, uint64_t number, const char *name)
+{
+    (void)number;
+    if (step == KJ_STEP_POINT && strcmp(name, arg) == 0)
+        kill(getpid(), SIGKILL);
+}
+
+static void append_two_and_die(struct fixture *fixture, char *point)
+{
+    struct handle h;
+    static struct maker makers[2];
+    struct kj_append_batch batches[2] = {{.durable = true}, {.durable = true}};
+    struct kj_buffer out = {0};
+    handle_open(&h, fixture, false);
+    if (kj_log_load(h.log, 0, 0) != 0)
+        _exit(2);
+    for (int i = 0; i < 2; i++) {
+        maker_begin(&makers[i]);
+        maker_add(&makers[i], T, NULL, "phantom ");
+        if (kj_batch_writer_seal(&makers[i].writer, &makers[i].seal, &out, &batches[i].bytes, &batches[i].len))
+            _exit(3);
+    }
+    h.shared->step = on_point;
+    h.shared->step_arg = point;
+    (void)kj_log_append(h.log, batches, 2, KJ_APPEND_TRUSTED);
+    _exit(4);
+}
+
+/* A shorter append on top of a dead one's must not leave the rest of it standing as a valid batch. */
+static void test_nothing_of_the_dead(void **state)
+{
+    (void)state;
+    static char points[][32] = {"append: intent", "append: bytes", "append: hints"};
+    for (size_t i = 0; i < 3; i++) {
+        struct fixture fixture;
+        struct handle h;
+        fixture_begin(&fixture);
+        fixture_create_files(&fixture);
+        handle_open(&h, &fixture, true);
+        assert_ok(kj_log_load(h.log, 0, 0));
+        append_one(h.log, T, "first   ", false);
+        pid_t pid = fork();
+        if (pid == 0)
+            append_two_and_die(&fixture, points[i]);
+        int status;
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFSIGNALED(status));
+        append_one(h.log, T, "survivor", false);
+        /* Nobody waits for the dead one's flush. */
+        assert_int_equal(kj_log_high_watermark(h.log), 2);
+        handle_close(&h);
+        handle_open(&h, &fixture, true);
+        assert_ok(kj_log_recover(h.log, 0, 0));
+        char *text = read_all(h.log);
+        assert_string_equal(text, "0:first   \n1:survivor\n");
+        free(text);
+        handle_close(&h);
+        fixture_end(&fixture);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_step),
+        cmocka_unit_test(test_nothing_of_the_dead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

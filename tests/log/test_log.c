@@ -495,6 +495,55 @@ static void test_rolling(void **state)
     fixture_end(&fixture);
 }
 
+/* An entry only when more than the interval went by, not when exactly that much did. */
+static void test_index_interval(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct handle h;
+    struct kj_tail tail;
+    fixture_begin(&fixture);
+    fixture.config.index_interval_bytes = 70;
+    fixture_create_files(&fixture);
+    handle_open(&h, &fixture, true);
+    assert_ok(kj_log_load(h.log, 0, 0));
+    for (int i = 0; i < 5; i++) {
+        static const int64_t counts[] = {0, 0, 1, 1, 2};
+        append_one(h.log, T + i, "vv", false);
+        assert_true(kj_tail_load(h.log, &tail));
+        assert_int_equal(tail.index_count, counts[i]);
+        assert_int_equal(tail.time_count, counts[i]);
+    }
+    handle_close(&h);
+    fixture_end(&fixture);
+}
+
+/* Retention never passes the high watermark: what nobody could read yet stays. */
+static void test_retention_spares_unflushed(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct handle h;
+    int64_t freed;
+    fixture_begin(&fixture);
+    fixture.config.segment_bytes = 139;
+    fixture.config.retention_bytes = 0;
+    fixture_create_files(&fixture);
+    handle_open(&h, &fixture, true);
+    assert_ok(kj_log_load(h.log, 0, 0));
+    append_one(h.log, T, "vv", false);
+    append_one(h.log, T, "vv", true);
+    append_one(h.log, T, "vv", true);
+    assert_int_equal(kj_log_high_watermark(h.log), 1);
+    assert_ok(kj_log_retain(h.log, &freed));
+    assert_int_equal(kj_log_start(h.log), 1);
+    assert_ok(kj_log_flush(h.log));
+    assert_ok(kj_log_retain(h.log, &freed));
+    assert_int_equal(kj_log_start(h.log), 3);
+    handle_close(&h);
+    fixture_end(&fixture);
+}
+
 static void test_limits(void **state)
 {
     (void)state;
@@ -534,6 +583,8 @@ int main(void)
         cmocka_unit_test(test_delete_records),
         cmocka_unit_test(test_rolling),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_index_interval),
+        cmocka_unit_test(test_retention_spares_unflushed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -193,7 +193,7 @@ static void test_bits_outside_the_crc(void **state)
     make_log(&fixture);
     char *whole = whole_text(&fixture);
     uint8_t *bytes = malloc(pristine_len);
-    for (int i = 0; i < BATCHES; i += 3)
+    for (int i = 0; i < BATCHES; i = i == 9 ? 11 : i + 3)
         for (int bit = 0; bit < 128; bit++) {
             int byte = bit < 64 ? bit / 8 : KJ_BATCH_EPOCH_AT + (bit - 64) / 8;
             if (byte >= KJ_BATCH_EPOCH_AT + 4)

@@ -333,10 +333,12 @@ static void print_row(const struct kj_option *option)
         printf("  %s\n  %-30s  ", left, "");
     else
         printf("  %-30s  ", left);
-    if (option->alias != NULL)
-        printf("%s (also --%s)\n", option->text, option->alias);
-    else
-        printf("%s\n", option->text);
+    fputs(option->text, stdout);
+    if (option->alias != NULL) {
+        bool wraps = strlen(option->text) + strlen(option->alias) > 55;
+        printf("%s%*s(also --%s)", wraps ? "\n" : "", wraps ? 34 : 1, "", option->alias);
+    }
+    putchar('\n');
 }
 
 void kj_help(const struct kj_command *command)

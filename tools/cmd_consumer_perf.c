@@ -297,6 +297,11 @@ static int run(const struct kj_args *args)
     test.date_format = kj_args_get(args, "date-format");
     if (test.date_format == NULL)
         test.date_format = "yyyy-MM-dd HH:mm:ss:SSS";
+    if (kj_args_has(args, "include")) {
+        struct kj_pattern pattern; /* wrong usage is told before anything is opened */
+        kj_topic_filter(args, kj_args_get(args, "include"), &pattern);
+        kj_pattern_free(&pattern);
+    }
     struct kaja_conf *conf = kj_conf_from_args(args);
     if (kj_args_has(args, "group") || kaja_conf_is_set(conf, "group.id")) {
         kj_complain("kaja consumer-perf-test: groups are not built yet (UNSUPPORTED_FEATURE)");

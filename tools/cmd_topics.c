@@ -499,6 +499,11 @@ static void check_usage(const struct kj_args *args, const char *action)
     if (!describing)
         kj_args_exclude(args, action, "topic-id");
     view_of(args);
+    if (!creating && kj_args_has(args, "topic")) {
+        struct kj_pattern pattern; /* wrong usage is told before anything is opened */
+        kj_topic_filter(args, kj_args_get(args, "topic"), &pattern);
+        kj_pattern_free(&pattern);
+    }
     if (kj_args_has(args, "delete-config"))
         kj_complain("The delete-config option is no longer supported and deprecated, so it is "
                     "ignored: use kaja configs --alter --delete-config");

@@ -66,7 +66,7 @@ char *kj_xprintf(const char *format, ...)
 /* --- output ------------------------------------------------------------------------------- */
 
 /* One write for one line: lines of several threads and processes do not mix. */
-static void put_line(const char *format, va_list list)
+__attribute__((format(printf, 1, 0))) static void put_line(const char *format, va_list list)
 {
     char text[4096];
     int n = vsnprintf(text, sizeof text - 1, format, list);

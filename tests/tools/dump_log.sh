@@ -22,6 +22,11 @@ for name in events compact-r0 compact-r1 compact-r2 compact-r3 compact-r4 compac
         ls "$part"/*.$suffix >/dev/null 2>&1 || continue
         run dump-log --files "$(joined "$part"/*.$suffix)"
         want_rc 0
+        # The decoder sorts the entries of snapshots, whose order means nothing.
+        if [ $suffix = snapshot ]; then
+            expect "$part.txt" -v dir="$part/" -v only=.$suffix | want_sorted
+            continue
+        fi
         # Files that hold nothing: an empty .index is said to be empty.
         expect "$part.txt" -v dir="$part/" -v only=.$suffix |
             awk -v suffix=$suffix '{ if (suffix == "index" && /^Dumping/) { if (name != "") print name " is empty."

@@ -14,11 +14,11 @@ tmp=$(mktemp -d) || exit 99
 trap 'rm -rf "$tmp"' EXIT
 cd "$tmp" || exit 99
 dir=$tmp/data
-bad=0
 tab=$(printf '\t')
 
+# Expectations often stand at the end of a pipe, in a subshell: what failed is noted in a file.
 complain() {
-    bad=1
+    : >"$tmp/bad"
     echo "FAILED: $*"
     echo "   command: kaja $last"
     sed 's/^/   stdout: /' out | head -n 12
@@ -33,8 +33,14 @@ run() { # run ARGUMENTS...: stdout to out, stderr to err, exit status to rc; std
 
 want_rc() { [ "$rc" = "$1" ] || complain "exit status $rc instead of $1"; }
 want_out() { # want_out: stdout is exactly stdin
-    cat >want
-    cmp -s out want || { complain "other output"; diff want out | head -n 20; }
+    cat >wanted
+    cmp -s out wanted || { complain "other output"; diff wanted out | head -n 20; }
+}
+want_sorted() { # want_sorted: the lines of stdin in any order
+    sort >want
+    sort out >out.sorted
+    mv out.sorted out
+    want_out <want
 }
 want_no_out() { [ ! -s out ] || complain "output where there should be none"; }
 want_no_err() { [ ! -s err ] || complain "something on stderr"; }
@@ -62,6 +68,7 @@ ok() { # ok ARGUMENTS...: a step that must succeed, silently on stderr
 }
 
 finish() {
-    [ $bad = 0 ] && echo "all as expected"
-    exit $bad
+    [ ! -e "$tmp/bad" ] || exit 1
+    echo "all as expected"
+    exit 0
 }

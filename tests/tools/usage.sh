@@ -93,7 +93,7 @@ usage 'did you mean parse.key?' produce --topic x --property parse.kye=true
 usage 'headers.separator and headers.key.separator may not be equal' \
     produce --topic x --property headers.separator=:
 usage 'null.marker and key.separator may not be equal' \
-    produce --topic x --property null.marker=, --property key.separator=,
+    produce --topic x --property null.marker=';' --property key.separator=';'
 usage "Option command-property wants name=value" produce --topic x --command-property =b
 
 one='Exactly one of the following arguments is required: [topic], [include]'

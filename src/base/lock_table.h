@@ -9,6 +9,7 @@
  * partition < flush lock is never nested inside append; see man/kaja-processes.7.
  */
 /* clang-format off */
+KJ_LOCK(CATALOG,     5, "one change of the catalog by one handle, nested around the catalog lock between processes")
 KJ_LOCK(STORE,      10, "a store handle's list of topics, partitions and tasks")
 KJ_LOCK(PRODUCER,   20, "a producer's table of partitions and its reports")
 KJ_LOCK(OPEN_BATCH, 30, "the open batch and the queue of sealed ones of one partition of one producer")

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * store/first.c - what the first opener does while it is alone:
+ *
+ *     read and judge, changing nothing         a failure here leaves a clean directory clean
+ *     control file and clean marker go, directory flushed
+ *     half-made and half-deleted topics, litter
+ *     a new control file                       ignored by others until presence is shared
+ *     no marker: recover every partition       its words are the new file's
+ *
+ * A death at any point leaves the rest to the next first opener.
+ */
+#include "store/internal.h"
+
+#include "base/bytes.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* --- recovery --- */
+
+struct job {
+    const struct kj_catalog_topic *topic;
+    int32_t partition;
+};
+
+struct recovery {
+    struct kj_store *store;
+    const struct kj_catalog *catalog;
+    struct job *jobs;
+    size_t count;
+    kj_atomic_u64 next;
+};
+
+static void mark_unrecovered(struct kj_store *store, uint32_t slot_number)
+{
+    kj_word slot;
+    struct kj_shared *shared = kj_shared_of(store);
+    kj_shared_add(shared, KJ_CONTROL_UNCLEAN, 1);
+    if (kj_control_slot(shared, slot_number, &slot) != 0) {
+        kj_err_clear();
+        return;
+    }
+    kj_shared_store(shared, slot + KJ_SLOT_STATE, KJ_SLOT_UNLOADED);
+    kj_shared_store(shared, slot + KJ_SLOT_RECOVERY_POINT, (uint64_t)(int64_t)KJ_POINT_RECOVER);
+}
+
+static int recover_one(struct recovery *recovery, const struct job *job)
+{
+    struct kj_store *store = recovery->store;
+    struct kj_spare_log spare;
+    kj_word slot;
+    uint32_t slot_number = kj_catalog_slot(job->topic, job->partition);
+    KJ_TRY(kj_control_slot(kj_shared_of(store), slot_number, &slot));
+    int64_t point = (int64_t)kj_shared_load(kj_shared_of(store), slot + KJ_SLOT_RECOVERY_POINT);
+    int64_t log_start = (int64_t)kj_shared_load(kj_shared_of(store), slot + KJ_SLOT_LOG_START);
+    KJ_TRY(kj_spare_log_open(store, recovery->catalog, job->topic, job->partition, &spare));
+    int err = kj_log_recover(spare.log, point, log_start);
+    struct kj_err_saved why;
+    if (err != 0)
+        kj_err_save(err, &why);
+    kj_spare_log_close(&spare);
+    return err == 0 ? 0 : kj_err_restore(&why);
+}
+
+/* Takes one partition after the other until none is left. One that cannot be recovered is no reason to
+ * keep the others away: it is tried again when somebody asks for it. */
+static int64_t recover_some(void *arg)
+{
+    struct recovery *recovery = arg;
+    for (;;) {
+        uint64_t i = kj_fetch_add(&recovery->next, 1);
+        if (i >= recovery->count)
+            return INT64_MAX;
+        const struct job *job = &recovery->jobs[i];
+        int err = recover_one(recovery, job);
+        if (err != 0) {
+            kj_store_background_error(recovery->store, err, job->topic->name, job->partition);
+            mark_unrecovered(recovery->store, kj_catalog_slot(job->topic, job->partition));
+            kj_err_clear();
+        }
+        kj_shared_point(kj_shared_of(recovery->store), "first: partition recovered");
+    }
+}
+
+int kj_recover_all(struct kj_store *store, const struct kj_catalog *catalog)
+{
+    struct recovery recovery = {.store = store, .catalog = catalog};
+    for (size_t i = 0; i < catalog->count; i++)
+        recovery.count += (size_t)catalog->topics[i]->partitions;
+    recovery.jobs = kj_alloc((recovery.count + 1) * sizeof *recovery.jobs);
+    if (recovery.jobs == NULL)
+        return kj_err_oom("recovery");
+    size_t at = 0;
+    for (size_t i = 0; i < catalog->count; i++)
+        for (int32_t p = 0; p < catalog->topics[i]->partitions; p++)
+            recovery.jobs[at++] = (struct job){catalog->topics[i], p};
+    struct kj_worker *helper = NULL;
+    if (recovery.count > 1 && store->options.background_threads > 0 &&
+        kj_worker_start("kaja-recover", store->clock, recover_some, &recovery, &helper) != 0)
+        helper = NULL; /* alone then */
+    (void)recover_some(&recovery);
+    kj_worker_stop(helper);
+    kj_free(recovery.jobs);
+    return 0;
+}
+
+/* --- the catalog --- */
+
+/* Reads it, or makes one for a directory that has none. Changes nothing on disk. */
+static int read_or_make(struct kj_store *store, struct kj_catalog **ret_catalog, bool *ret_changed)
+{
+    struct kj_catalog *catalog;
+    int err = 0;
+    KJ_TRY(kj_catalog_read(store->io, &catalog));
+    *ret_changed = catalog == NULL;
+    if (catalog == NULL) {
+        KJ_TRY(kj_catalog_new(&catalog));
+        for (size_t i = 0; i < store->options.directory_count && err == 0; i++)
+            err = kj_property_set_put(&catalog->directory, store->options.directory[i].name,
+                                      store->options.directory[i].value);
+    } else {
+        err = kj_directory_compare(store, catalog);
+    }
+    if (err != 0) {
+        kj_catalog_release(catalog);
+        return err;
+    }
+    *ret_catalog = catalog;
+    return 0;
+}
+
+/* Finds what would keep us from going on, as long as nothing is changed yet. */
+static int judge(struct kj_store *store, struct kj_catalog *catalog, bool *ret_adopted)
+{
+    struct kj_log_config config;
+    KJ_TRY(kj_adopt(store, catalog, ret_adopted));
+    for (size_t i = 0; i < catalog->count; i++)
+        KJ_TRY(kj_topic_config_of(store, catalog, catalog->topics[i], &config));
+    return 0;
+}
+
+/* From here on the directory is not clean. */
+static int take_away_marker(struct kj_store *store)
+{
+    int os = kj_shared_remove(kj_shared_of(store));
+    if (os != 0)
+        return kj_err_os(os, "removing " KJ_CONTROL_NAME);
+    os = kj_io_unlink(store->io, KJ_MARKER_NAME);
+    store->clean = os == 0;
+    if (os == ENOENT)
+        return 0;
+    if (os == 0)
+        os = kj_io_sync_dir(store->io, "");
+    return os == 0 ? 0 : kj_err_os(os, "removing " KJ_MARKER_NAME);
+}
+
+static int complete_catalog(struct kj_store *store, struct kj_catalog *catalog, bool changed, bool adopted)
+{
+    bool settled;
+    KJ_TRY(kj_settle_leftovers(store));
+    int err = kj_settle(store, NULL, catalog, &settled);
+    if (err != 0) {
+        /* It stays pending; the rest of the directory is no worse for it. */
+        kj_store_background_error(store, err, NULL, -1);
+        kj_err_clear();
+    }
+    if (adopted)
+        KJ_TRY(kj_adopt_ids(store, catalog));
+    bool renumbered = kj_catalog_renumber(catalog);
+    if (changed || adopted || settled || renumbered)
+        KJ_TRY(kj_catalog_write(store->io, catalog));
+    kj_shared_point(kj_shared_of(store), "first: catalog complete");
+    return 0;
+}
+
+static int build(struct kj_store *store, struct kj_catalog *catalog)
+{
+    struct kj_session *session = kj_session_of(store);
+    KJ_TRY(kj_control_build(session->shared, catalog->slots));
+    session->attached = true;
+    kj_shared_store(session->shared, KJ_CONTROL_GENERATION, catalog->generation);
+    KJ_TRY(kj_checkpoints_load(store, catalog));
+    kj_catalog_hold(catalog);
+    KJ_TRY(kj_store_adopt_catalog(store, catalog));
+    kj_store_release(&store->seen_generation, catalog->generation);
+    if (!store->clean) {
+        KJ_TRY(kj_recover_all(store, catalog));
+        KJ_TRY(kj_checkpoints_write(store, catalog, KJ_CHECKPOINT_ALL));
+    }
+    kj_shared_store(session->shared, KJ_CONTROL_READY, 1);
+    return 0;
+}
+
+int kj_first_open(struct kj_store *store)
+{
+    struct kj_catalog *catalog;
+    bool changed, adopted;
+    KJ_TRY(read_or_make(store, &catalog, &changed));
+    int err = judge(store, catalog, &adopted);
+    if (err == 0)
+        err = take_away_marker(store);
+    kj_shared_point(kj_shared_of(store), "first: marker gone");
+    if (err == 0)
+        err = complete_catalog(store, catalog, changed, adopted);
+    if (err == 0)
+        err = build(store, catalog);
+    struct kj_err_saved why;
+    if (err != 0)
+        kj_err_save(err, &why);
+    kj_catalog_release(catalog);
+    return err == 0 ? 0 : kj_err_restore(&why);
+}

@@ -24,6 +24,7 @@ void kj_accumulator_close_open(struct kj_accumulator *acc)
         return;
     acc->open->state = KJ_SEND_CLOSED;
     kj_batch_queue_push(&acc->closed, acc->open);
+    kj_store_relaxed(&acc->queue, acc->closed.count);
     acc->open = NULL;
 }
 
@@ -46,6 +47,7 @@ size_t kj_accumulator_take(struct kj_accumulator *acc, struct kj_send_batch **ba
         batch->state = KJ_SEND_TAKEN;
         batches[count++] = batch;
     }
+    kj_store_relaxed(&acc->queue, acc->closed.count);
     return count;
 }
 

@@ -20,6 +20,7 @@
 #ifndef KJ_CLIENT_ACCUMULATOR_H
 #define KJ_CLIENT_ACCUMULATOR_H
 
+#include "base/atomic.h"
 #include "client/send_batch.h"
 
 #include <stdbool.h>
@@ -44,6 +45,7 @@ struct kj_accumulator {
     struct kj_send_batch *open;
     struct kj_batch_queue closed;
     struct kj_batch_queue appended;
+    kj_atomic_u64 queue; /* length of closed, for those who look without the lock */
     bool draining;
     bool drain_wanted; /* the open batch too */
     bool flushing;
@@ -66,6 +68,7 @@ struct kj_accumulator {
     bool log_append_time;
     int64_t before_max_ms, after_max_ms;
     size_t message_bytes_max;
+    int codec, level; /* -1: the producer's */
 };
 
 void kj_accumulator_init(struct kj_accumulator *acc, const char *name, int32_t number);

@@ -256,33 +256,44 @@ static void note_deleted(struct kj_consumer *consumer)
     }
 }
 
-/* Takes what can be had now, partition after partition, beginning with the one whose turn it is. A
- * partition that was read to its end goes to the back. */
-static int gather(struct kj_consumer *consumer, struct kaja_batch *batch)
+/* One round: a piece of each partition, beginning with the one whose turn it is. Who was read to the
+ * end of its piece goes to the back. */
+static int gather_round(struct kj_consumer *consumer, struct kaja_batch *batch, bool *moved)
 {
     struct kj_subscription *subscription = &consumer->subscription;
-    note_deleted(consumer);
-    size_t first = subscription->turn;
+    size_t at = subscription->turn;
     for (size_t i = 0; i < subscription->count; i++) {
-        size_t at = first + i < subscription->count ? first + i : first + i - subscription->count;
         struct kj_assigned *assigned = subscription->items[at];
-        if (assigned->paused)
-            continue;
-        int err = kj_fetcher_take(&consumer->fetcher, assigned, batch);
+        size_t next = at + 1 < subscription->count ? at + 1 : 0;
+        int64_t before = assigned->offset;
+        int err = assigned->paused ? 0 : kj_fetcher_take(&consumer->fetcher, assigned, batch);
         if (err != 0) {
-            /* The others get their turn before it is told again. */
-            subscription->turn = batch->count > 0 || at + 1 == subscription->count ? at : at + 1;
-            if (batch->count == 0 && at + 1 == subscription->count)
-                subscription->turn = 0;
+            /* What is there already comes first; then the error, then the others. */
+            subscription->turn = batch->count > 0 ? at : next;
             return batch->count > 0 ? 0 : err;
         }
         if (kj_fetcher_full(&consumer->fetcher, batch)) {
-            subscription->turn = at;
+            subscription->turn = kj_assigned_has_piece(assigned) ? at : next;
             return 0;
         }
-        if (batch->count > 0)
-            subscription->turn = at + 1 < subscription->count ? at + 1 : 0;
+        if (assigned->offset != before) {
+            *moved = true; /* perhaps over batches that are not given out */
+            subscription->turn = next;
+        }
+        at = next;
     }
+    return 0;
+}
+
+/* Takes what can be had now. */
+static int gather(struct kj_consumer *consumer, struct kaja_batch *batch)
+{
+    bool moved;
+    note_deleted(consumer);
+    do {
+        moved = false;
+        KJ_TRY(gather_round(consumer, batch, &moved));
+    } while (moved && !kj_fetcher_full(&consumer->fetcher, batch));
     return 0;
 }
 
@@ -318,7 +329,6 @@ static int wait_for_records(struct kj_consumer *consumer, int64_t deadline_ns)
         if (due < deadline_ns)
             deadline_ns = due;
     }
-    kj_store_metric_add(consumer->store, KJ_METRIC_CONSUME_WAITS, 1);
     size_t count = watched(consumer);
     int err = kj_store_wait(consumer->store, consumer->wait_partitions, consumer->wait_offsets, count,
                             consumer->options.read_durable, &consumer->wakeups, consumer->wakeups_seen,

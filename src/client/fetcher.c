@@ -166,8 +166,18 @@ static void step_over(struct kj_assigned *assigned, const struct kj_batch *heade
 
 static int malformed(struct kj_assigned *assigned)
 {
-    kj_batch_reader_fault(&assigned->reader);
+    kj_err(KAJA_ERR_INVALID_RECORD, "%s-%d: the record at or behind offset %lld is malformed",
+           assigned->name, assigned->number, (long long)assigned->offset);
     return kj_err_at(KAJA_ERR_INVALID_RECORD, assigned->name, assigned->number, assigned->offset, -1);
+}
+
+/* Offsets must rise and stay within the batch, and the last record must end with it: else the position
+ * would pass over what is wrong, and it would be told once at most. */
+static inline bool out_of_order(const struct kj_batch_reader *reader, const struct kj_record_view *view,
+                                int32_t last_delta)
+{
+    return view->offset_delta <= last_delta || view->offset_delta > reader->batch.last_offset_delta ||
+           (reader->left == 0 && reader->at != reader->end);
 }
 
 /* Moves the reader to the first record at or behind the position. */
@@ -180,7 +190,7 @@ static int skip_records(struct kj_assigned *assigned)
         int got = kj_batch_reader_next(&assigned->reader, &view);
         if (got == 0)
             return 0;
-        if (got < 0 || view.offset_delta <= assigned->last_delta)
+        if (got < 0 || out_of_order(&assigned->reader, &view, assigned->last_delta))
             return malformed(assigned);
         if (base + view.offset_delta >= assigned->offset) {
             assigned->reader = before;
@@ -195,6 +205,8 @@ static int skip_records(struct kj_assigned *assigned)
 static int open_batch(const struct kj_fetcher *fetcher, struct kj_assigned *assigned,
                       const struct kj_batch *header)
 {
+    if (header->count < 0 || header->count - 1 > header->last_offset_delta)
+        return bad_batch(assigned, KAJA_ERR_INVALID_RECORD, "has more records than offsets");
     struct kj_source *records = assigned->source;
     if (kj_batch_codec(header) != KJ_CODEC_NONE && header->count > 0) {
         records = kj_source_new(fetcher->pool, NULL, assigned->topic);
@@ -253,8 +265,8 @@ static int decode(struct kj_assigned *assigned, struct kaja_batch *batch, size_t
         got = kj_batch_reader_next(&assigned->reader, entry);
         if (got <= 0)
             break;
-        if (__builtin_expect(entry->offset_delta <= last, 0)) {
-            got = -1; /* offsets that do not rise are no order */
+        if (__builtin_expect(out_of_order(&assigned->reader, entry, last), 0)) {
+            got = -1;
             break;
         }
         last = entry->offset_delta;
@@ -310,24 +322,18 @@ bool kj_fetcher_full(const struct kj_fetcher *fetcher, const struct kaja_batch *
 int kj_fetcher_take(const struct kj_fetcher *fetcher, struct kj_assigned *assigned,
                     struct kaja_batch *batch)
 {
-    if (assigned->gone)
+    kj_assigned_follow(assigned);
+    if (assigned->gone || kj_log_stale(assigned->log))
         return kj_err_at(kj_err(KAJA_ERR_UNKNOWN_TOPIC_ID, "%s was deleted, or deleted and made anew",
                                 assigned->name),
                          assigned->name, assigned->number, -1, -1);
-    kj_assigned_follow(assigned);
     KJ_TRY(kj_fetcher_resolve(fetcher, assigned));
-    while (!kj_fetcher_full(fetcher, batch)) {
-        int err = 0;
-        if (assigned->in_batch) {
-            err = take_records(fetcher, assigned, batch);
-        } else if (assigned->left > 0) {
-            err = next_batch(fetcher, assigned);
-        } else {
-            kj_assigned_drop_piece(assigned);
-            KJ_TRY(read_piece(fetcher, assigned, batch));
-            if (assigned->source == NULL)
-                return 0;
-        }
+    if (!kj_assigned_has_piece(assigned)) {
+        kj_assigned_drop_piece(assigned);
+        KJ_TRY(read_piece(fetcher, assigned, batch));
+    }
+    while (kj_assigned_has_piece(assigned) && !kj_fetcher_full(fetcher, batch)) {
+        int err = assigned->in_batch ? take_records(fetcher, assigned, batch) : next_batch(fetcher, assigned);
         if (err != 0) {
             /* Told again by each poll, from the bytes as they are then. */
             kj_assigned_drop_piece(assigned);

@@ -23,8 +23,9 @@ struct kj_fetcher {
 int kj_fetcher_limit(const struct kj_fetcher *fetcher, struct kj_assigned *assigned, int64_t *ret_limit);
 /* Makes the position an offset. NO_OFFSET. */
 int kj_fetcher_resolve(const struct kj_fetcher *fetcher, struct kj_assigned *assigned);
-/* Takes records of one partition, until the batch is full or nothing is left to be read. An error
- * concerns the record at the position; what came before it is in the batch. */
+/* Takes records of one partition: the rest of the piece that was read last, else a new one, until the
+ * piece ends or the batch is full. An error concerns the record at the position; what came before it
+ * is in the batch. */
 int kj_fetcher_take(const struct kj_fetcher *fetcher, struct kj_assigned *assigned,
                     struct kaja_batch *batch);
 /* True if the batch is to take no more. */

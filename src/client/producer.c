@@ -117,8 +117,7 @@ static size_t queue_length(void *arg, int32_t partition)
     const struct kj_producer_topic *topic = arg;
     kj_accumulator_slot *slots = topic->slots;
     struct kj_accumulator *acc = slots[partition];
-    /* Read without its lock: a guess is enough. */
-    return acc != NULL ? acc->closed.count : 0;
+    return acc != NULL ? kj_load_relaxed(&acc->queue) : 0;
 }
 
 static void next_sticky(struct put *put, int32_t count)
@@ -328,6 +327,11 @@ static void begin_batch(struct put *put, struct kj_send_batch *batch, uint8_t *m
     batch->topic = acc->topic;
     kj_topic_hold(acc->topic);
     batch->partition = acc->partition;
+    /* compression.type of the topic goes before the producer's; the same codec keeps the producer's
+     * level. */
+    bool topics = acc->codec >= 0 && acc->codec != sender->options.codec;
+    batch->codec = topics ? acc->codec : sender->options.codec;
+    batch->level = topics ? acc->level : sender->options.level;
     batch->created_ns = kj_mono_ns(sender->clock);
     batch->payload_bytes = 0;
     batch->reporting = false;

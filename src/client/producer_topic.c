@@ -235,6 +235,8 @@ int kj_producer_topic_prepare(struct kj_producer_topics *topics, struct kj_produ
         acc->log_append_time = config.log_append_time;
         acc->before_max_ms = config.timestamp_before_max_ms;
         acc->after_max_ms = config.timestamp_after_max_ms;
+        acc->codec = config.compression;
+        acc->level = config.compression_level;
         acc->message_bytes_max = config.max_message_bytes > 0 ? (size_t)config.max_message_bytes : 0;
     }
     kj_lock_release(&acc->lock);

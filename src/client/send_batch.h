@@ -50,6 +50,8 @@ struct kj_send_batch {
     size_t size;     /* of the memory, and of the allowance */
     struct kj_topic *topic; /* the incarnation it was begun for, held; NULL once done */
     struct kj_partition *partition;
+    int codec; /* enum kj_codec */
+    int level;
     int64_t created_ns;
     uint64_t payload_bytes; /* keys, values and headers */
     uint32_t waiters;       /* senders that will read the result (accumulator's lock) */

@@ -187,15 +187,8 @@ static int seal(struct kj_sender *sender, struct kj_send_batch *batch, struct kj
                 struct kj_append_batch *append)
 {
     struct kj_batch_seal plan = KJ_BATCH_SEAL_PLAIN;
-    plan.codec = (enum kj_codec)sender->options.codec;
-    plan.level = sender->options.level;
-    /* compression.type of the topic goes before the producer's. */
-    struct kj_log_config config;
-    kj_topic_config(kj_partition_topic(batch->partition), &config);
-    if (config.compression >= 0) {
-        plan.codec = (enum kj_codec)config.compression;
-        plan.level = config.compression_level;
-    }
+    plan.codec = (enum kj_codec)batch->codec;
+    plan.level = batch->level;
     uint8_t *bytes;
     size_t len;
     KJ_TRY(kj_batch_writer_seal(&batch->writer, &plan, out, &bytes, &len));
@@ -210,24 +203,27 @@ static int seal(struct kj_sender *sender, struct kj_send_batch *batch, struct kj
 }
 
 /* Seals and appends; each batch gets its error and offset. No lock is held. */
-static void append(struct kj_sender *sender, struct kj_send_batch **batches, size_t count,
-                   struct kj_drain *drain)
+static void append(struct kj_sender *sender, struct kj_send_batch **batches, size_t count)
 {
     struct kj_append_batch appends[KJ_DRAIN_BATCHES_MAX];
     struct kj_send_batch *sealed[KJ_DRAIN_BATCHES_MAX];
     size_t sealed_count = 0;
+    struct kj_drain *drain = NULL;
     for (size_t i = 0; i < count; i++) {
-        struct kj_buffer *out = drain != NULL ? &drain->out[i] : NULL;
-        int err = seal(sender, batches[i], out, &appends[sealed_count]);
+        int err = 0;
+        if (batches[i]->codec != KJ_CODEC_NONE && drain == NULL && (drain = drain_get(sender)) == NULL)
+            err = kj_err_oom("a compressed batch");
+        if (err == 0)
+            err = seal(sender, batches[i], drain != NULL ? &drain->out[i] : NULL, &appends[sealed_count]);
         batches[i]->error = 0;
         if (err != 0)
             kj_send_batch_fail(batches[i], err);
         else
             sealed[sealed_count++] = batches[i];
     }
-    if (sealed_count == 0)
-        return;
-    int err = kj_partition_append(sealed[0]->partition, appends, sealed_count, KJ_APPEND_TRUSTED);
+    int err = 0;
+    if (sealed_count > 0)
+        err = kj_partition_append(sealed[0]->partition, appends, sealed_count, KJ_APPEND_TRUSTED);
     for (size_t i = 0; i < sealed_count; i++) {
         const struct kj_append_batch *done = &appends[i];
         if (done->ret_error != 0 || done->ret_base_offset < 0) {
@@ -238,6 +234,8 @@ static void append(struct kj_sender *sender, struct kj_send_batch **batches, siz
         sealed[i]->base_offset = done->ret_base_offset;
         sealed[i]->append_time = done->ret_append_time;
     }
+    if (drain != NULL)
+        drain_put(sender, drain);
 }
 
 /* Sorts the batches of one append by what became of them. Lock held. Topics of those that are done
@@ -280,12 +278,13 @@ static size_t settle(struct kj_sender *sender, struct kj_accumulator *acc,
         acc->attempts = 0;
     acc->retry_at_ns = again.first != NULL ? back_off(sender, acc, now) : 0;
     kj_batch_queue_unpop(&acc->closed, &again);
+    kj_store_relaxed(&acc->queue, acc->closed.count);
     return topic_count;
 }
 
 /* One append. Lock held, and given up meanwhile. False: nothing was there to be taken, or the last
  * attempt failed a short while ago. */
-static bool drain_some(struct kj_sender *sender, struct kj_accumulator *acc, struct kj_drain *drain)
+static bool drain_some(struct kj_sender *sender, struct kj_accumulator *acc)
 {
     struct kj_send_batch *batches[KJ_DRAIN_BATCHES_MAX];
     struct kj_topic *topics[KJ_DRAIN_BATCHES_MAX];
@@ -297,7 +296,7 @@ static bool drain_some(struct kj_sender *sender, struct kj_accumulator *acc, str
     if (count == 0)
         return false;
     kj_lock_release(&acc->lock);
-    append(sender, batches, count, drain);
+    append(sender, batches, count);
     kj_lock_acquire(&acc->lock);
     size_t topic_count = settle(sender, acc, batches, count, topics);
     if (topic_count > 0) {
@@ -311,31 +310,20 @@ static bool drain_some(struct kj_sender *sender, struct kj_accumulator *acc, str
 
 void kj_sender_drain(struct kj_sender *sender, struct kj_accumulator *acc, bool own_flush)
 {
-    struct kj_drain *drain = drain_get(sender); /* a topic may want a codec where the producer has none */
-    bool memory = drain != NULL;
+    bool poke = false;
     kj_lock_acquire(&acc->lock);
-    if (!memory) {
-        /* The batches stay until there is some. */
-        acc->retry_at_ns = back_off(sender, acc, kj_mono_ns(sender->clock));
-        (void)kj_sender_list(sender, acc);
-        kj_lock_release(&acc->lock);
-    } else if (!acc->draining) {
+    if (!acc->draining) {
         acc->draining = true;
-        while (drain_some(sender, acc, drain))
+        while (drain_some(sender, acc))
             ;
         acc->draining = false;
-        bool poke = false;
         if (acc->closed.first != NULL || !own_flush)
             poke = kj_sender_list(sender, acc);
         kj_accumulator_hand_over(acc);
-        kj_lock_release(&acc->lock);
-        if (poke)
-            kj_sender_poke(sender, false);
-    } else {
-        kj_lock_release(&acc->lock);
     }
-    if (drain != NULL)
-        drain_put(sender, drain);
+    kj_lock_release(&acc->lock);
+    if (poke)
+        kj_sender_poke(sender, false);
 }
 
 /* --- flushing --- */

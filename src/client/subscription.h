@@ -84,6 +84,11 @@ int kj_subscription_find(const struct kj_subscription *subscription, const char 
 /* Forgets what was read; the next read begins there. */
 void kj_assigned_move(struct kj_assigned *assigned, enum kj_position_kind kind, int64_t offset);
 void kj_assigned_drop_piece(struct kj_assigned *assigned);
+/* Something of the piece was not given out yet. */
+static inline bool kj_assigned_has_piece(const struct kj_assigned *assigned)
+{
+    return assigned->in_batch || assigned->left > 0;
+}
 /* A read-only store gives a partition another log when the files it follows were replaced. */
 static inline void kj_assigned_follow(struct kj_assigned *assigned)
 {

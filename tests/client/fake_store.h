@@ -40,6 +40,20 @@ struct kj_log {
     uint64_t appends; /* calls */
     uint64_t bytes;
     kj_atomic_u64 inside; /* threads appending now: never more than one */
+    /* for reading: batches one after the other, as fake_add() put them there */
+    uint8_t *image;
+    size_t image_len;
+    size_t image_capacity;
+    int64_t start, stable; /* stable: the last stable offset; 0: the end */
+    struct fake_aborted {
+        int64_t producer_id, first_offset, last_offset;
+    } aborted[8];
+    size_t aborted_count;
+    uint64_t reads;
+};
+
+struct kj_view {
+    kj_atomic_u64 refs;
 };
 
 struct kj_partition {
@@ -74,6 +88,8 @@ struct kj_store {
     kj_atomic_u64 hold;        /* while not 0, appends wait */
     pthread_mutex_t flush_lock;
     kj_atomic_u64 metrics[KJ_METRIC_COUNT];
+    kj_atomic_u64 views; /* held now */
+    kj_atomic_u64 waits;
 };
 
 static inline void fake_sleep_us(uint64_t us)
@@ -117,6 +133,7 @@ static inline struct kj_topic *fake_topic_new(struct kj_store *store, const char
     topic->refs = 1;
     topic->partition_count = (uint64_t)partitions;
     topic->config.max_message_bytes = 1048588;
+    topic->config.compression = -1;
     topic->config.timestamp_before_max_ms = INT64_MAX;
     topic->config.timestamp_after_max_ms = 3600000;
     for (int32_t i = 0; i < FAKE_PARTITIONS; i++) {
@@ -142,6 +159,7 @@ static inline void fake_topic_free(struct kj_topic *topic)
         for (size_t b = 0; log->batches != NULL && b < log->count; b++)
             free(log->batches[b].bytes);
         free(log->batches);
+        free(log->image);
     }
     free(topic);
 }
@@ -150,6 +168,7 @@ static inline void fake_store_free(struct kj_store *store)
 {
     kj_worker_stop(store->worker);
     assert_null(store->tasks);
+    assert_int_equal(store->views, 0);
     for (size_t i = 0; i < store->topic_count; i++)
         fake_topic_free(store->topics[i]);
     free(store);
@@ -350,6 +369,151 @@ int64_t kj_log_durable(struct kj_log *log)
 bool kj_log_poisoned(struct kj_log *log)
 {
     return log->poisoned != 0;
+}
+
+/* --- reading --- */
+
+/* Adds a whole batch to the image, at the end offset; also one that is damaged. */
+static inline void fake_add(struct kj_log *log, const uint8_t *bytes, size_t len, int64_t offsets)
+{
+    if (log->image == NULL) {
+        log->image_capacity = (size_t)64 << 20;
+        log->image = malloc(log->image_capacity);
+        assert_non_null(log->image);
+    }
+    assert_true(len <= log->image_capacity - log->image_len);
+    memcpy(log->image + log->image_len, bytes, len);
+    kj_batch_assign(log->image + log->image_len, (int64_t)log->end, 0);
+    log->image_len += len;
+    kj_store_release(&log->durable, log->end + (uint64_t)offsets);
+    kj_store_release(&log->end, log->end + (uint64_t)offsets);
+}
+
+int64_t kj_log_end(struct kj_log *log)
+{
+    return (int64_t)kj_load_acquire(&log->end);
+}
+
+int64_t kj_log_high_watermark(struct kj_log *log)
+{
+    return (int64_t)kj_load_acquire(&log->end);
+}
+
+int64_t kj_log_start(struct kj_log *log)
+{
+    return log->start;
+}
+
+int kj_log_last_stable(struct kj_log *log, int64_t *ret_offset)
+{
+    *ret_offset = log->stable != 0 ? log->stable : (int64_t)log->end;
+    return 0;
+}
+
+int kj_log_offset_for_time(struct kj_log *log, int64_t timestamp, int64_t limit_offset,
+                           int64_t *ret_offset, int64_t *ret_timestamp)
+{
+    (void)limit_offset;
+    *ret_offset = timestamp < (int64_t)log->end ? timestamp : -1; /* offset n has time n */
+    *ret_timestamp = *ret_offset;
+    return 0;
+}
+
+int kj_log_aborted(struct kj_log *log, int64_t from, int64_t to, kj_txn_index_callback *callback, void *arg)
+{
+    for (size_t i = 0; i < log->aborted_count; i++)
+        if (log->aborted[i].last_offset >= from && log->aborted[i].first_offset < to) {
+            struct kj_txn_entry entry = {.producer_id = log->aborted[i].producer_id,
+                                         .first_offset = log->aborted[i].first_offset,
+                                         .last_offset = log->aborted[i].last_offset};
+            int err = callback(arg, &entry);
+            if (err != 0)
+                return err;
+        }
+    return 0;
+}
+
+int kj_log_read(struct kj_log *log, int64_t offset, int64_t limit_offset, size_t max_bytes, bool min_one,
+                struct kj_log_cursor *cursor, struct kj_log_read *ret_read)
+{
+    log->reads++;
+    if (offset < log->start || offset > (int64_t)log->end)
+        return kj_err(KAJA_ERR_OFFSET_OUT_OF_RANGE, "offset %lld", (long long)offset);
+    size_t at = cursor->valid && cursor->offset == offset ? (size_t)cursor->pos : 0;
+    struct kj_log_read read = {.next_offset = -1};
+    size_t first = SIZE_MAX, end = 0;
+    while (at < log->image_len) {
+        struct kj_batch batch;
+        kj_batch_decode(log->image + at, &batch);
+        size_t len = kj_batch_bytes(&batch);
+        if (kj_batch_last_offset(&batch) >= offset) {
+            if (kj_batch_last_offset(&batch) >= limit_offset ||
+                (first != SIZE_MAX && at + len - first > max_bytes) ||
+                (first == SIZE_MAX && len > max_bytes && !min_one))
+                break;
+            if (first == SIZE_MAX)
+                first = at;
+            end = at + len;
+            read.next_offset = kj_batch_next_offset(&batch);
+            read.batch_count++;
+        }
+        at += len;
+    }
+    if (first != SIZE_MAX) {
+        read.view = calloc(1, sizeof *read.view);
+        assert_non_null(read.view);
+        read.view->refs = 1;
+        kj_fetch_add(&fake->views, 1);
+        read.bytes = log->image + first;
+        read.len = end - first;
+        *cursor = (struct kj_log_cursor){.offset = read.next_offset, .pos = (int64_t)end, .valid = true};
+    }
+    *ret_read = read;
+    return 0;
+}
+
+void kj_view_hold(struct kj_view *view)
+{
+    kj_fetch_add(&view->refs, 1);
+}
+
+void kj_view_release(struct kj_view *view)
+{
+    if (kj_fetch_add(&view->refs, UINT64_MAX) == 1) {
+        kj_fetch_add(&fake->views, UINT64_MAX);
+        free(view);
+    }
+}
+
+int kj_store_step(struct kj_store *store)
+{
+    if (store->worker == NULL)
+        (void)fake_run(store);
+    return 0;
+}
+
+int64_t kj_store_next_deadline_ns(struct kj_store *store)
+{
+    (void)store;
+    return INT64_MAX;
+}
+
+int kj_store_wait(struct kj_store *store, struct kj_partition *const *partitions, const int64_t *offsets,
+                  size_t count, bool durable_only, _Atomic uint32_t *extra, uint32_t extra_expected,
+                  int64_t deadline_ns)
+{
+    (void)durable_only;
+    kj_fetch_add(&store->waits, 1);
+    for (;;) {
+        for (size_t i = 0; i < count; i++)
+            if (kj_log_end(&partitions[i]->log) > offsets[i])
+                return 0;
+        if (atomic_load(extra) != extra_expected)
+            return 0;
+        if (kj_mono_ns(&kj_clock_system) >= deadline_ns)
+            return kj_err(KAJA_ERR_TIMED_OUT, "nothing");
+        fake_sleep_us(200);
+    }
 }
 
 #endif

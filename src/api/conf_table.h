@@ -32,17 +32,17 @@
 KJ_TOPIC("cleanup.policy", "log.cleanup.policy", LIST, "delete", ONE_OF("compact, delete"), "", HIGH, ON, NO,
     "What removes old data. delete: whole segments, as retention.ms and retention.bytes say; an empty list: nothing is ever removed. compact (only the newest record of each key stays) is not built yet.")
 KJ_TOPIC("compression.type", "compression.type", STRING, "producer", ONE_OF("uncompressed, gzip, snappy, lz4, zstd, producer"), "", MEDIUM, ON, NO,
-    "The codec that batches are stored with; producer keeps what each producer chose.")
+    "The codec that batches are stored with, whatever compression.type their producer has; producer keeps what each producer chose.")
 KJ_TOPIC("compression.gzip.level", "compression.gzip.level", INT, "-1", ALSO(-1, 1, 9), "", LOW, ON, NO,
-    "The level when the log itself compresses; -1 is the codec's own default.")
+    "The level where the topic's codec is used; -1 is the codec's own default.")
 KJ_TOPIC("compression.lz4.level", "compression.lz4.level", INT, "9", BETWEEN(1, 17), "", LOW, ON, NO,
-    "The level when the log itself compresses.")
+    "The level where the topic's codec is used.")
 KJ_TOPIC("compression.zstd.level", "compression.zstd.level", INT, "3", BETWEEN(-131072, 22), "", LOW, ON, NO,
-    "The level when the log itself compresses.")
+    "The level where the topic's codec is used.")
 KJ_TOPIC("delete.retention.ms", "log.cleaner.delete.retention.ms", LONG, "86400000", AT_LEAST(0), "ms", LOW, LATER, LOG(delete_retention_ms),
     "How long tombstones stay readable after compaction.")
-KJ_TOPIC("file.delete.delay.ms", "log.segment.delete.delay.ms", LONG, "0", AT_LEAST(0), "ms", LOW, ON, LOG(file_delete_delay_ms),
-    "The wait between renaming and removing the files of a deleted segment. Kafka's default is 60000; here 0, because mapped bytes outlive their names.")
+KJ_TOPIC("file.delete.delay.ms", "log.segment.delete.delay.ms", LONG, "0", AT_LEAST(0), "ms", LOW, NONE, LOG(file_delete_delay_ms),
+    "Files of deleted segments go at once: mapped bytes outlive their names. Kafka waits 60000.")
 KJ_TOPIC("flush.messages", "log.flush.interval.messages", LONG, "9223372036854775807", AT_LEAST(1), "records", LOW, ON, LOG(flush_messages),
     "Flush to the device after so many unflushed records. Producers with acks=all flush in any case.")
 KJ_TOPIC("flush.ms", "log.flush.interval.ms", LONG, "9223372036854775807", AT_LEAST(0), "ms", LOW, ON, LOG(flush_ms),
@@ -63,7 +63,7 @@ KJ_TOPIC("min.cleanable.dirty.ratio", "log.cleaner.min.cleanable.ratio", DOUBLE,
     "Compaction begins above this share of bytes that were not compacted yet.")
 KJ_TOPIC("min.compaction.lag.ms", "log.cleaner.min.compaction.lag.ms", LONG, "0", AT_LEAST(0), "ms", LOW, LATER, NO,
     "Records younger than this are not compacted.")
-KJ_TOPIC("preallocate", "log.preallocate", BOOL, "false", FLAG, "", LOW, ON, LOG(preallocate),
+KJ_TOPIC("preallocate", "log.preallocate", BOOL, "false", FLAG, "", LOW, LATER, LOG(preallocate),
     "Make new segments at their full size. Not needed for speed: space is prepared ahead of the end anyway (kaja.prepare.max.bytes).")
 KJ_TOPIC("retention.bytes", "log.retention.bytes", LONG, "-1", ANY, "bytes", MEDIUM, ON, LOG(retention_bytes),
     "Old segments are deleted while the partition stays at least this large without them; negative: no limit.")

@@ -326,11 +326,18 @@ static void missing(struct verify *v, int64_t next, int64_t pos)
 static int good_batch(struct verify *v, const struct kj_batch *batch)
 {
     int64_t pos = v->scan.pos;
+    int os = 0;
     if (batch->base_offset > v->expected && !v->options->gaps && !v->told)
         missing(v, batch->base_offset, pos);
+    if (v->told) {
+        os = kj_index_walk_skip(&v->offsets, pos);
+        if (os == 0)
+            os = kj_index_walk_skip(&v->times, batch->base_offset);
+    }
     v->told = false;
     KJ_TRY(check_records(v, batch));
-    int os = kj_index_walk_batch(&v->offsets, batch, pos);
+    if (os == 0)
+        os = kj_index_walk_batch(&v->offsets, batch, pos);
     if (os == 0)
         os = kj_index_walk_batch(&v->times, batch, pos);
     if (os != 0)
@@ -388,7 +395,7 @@ static void end_index(struct verify *v, struct kj_index_walk *walk)
         return;
     if (walk->file == NULL && v->scan.limit > 0)
         index_finding(v, walk->path, -1, "the index is missing");
-    kj_index_walk_end(walk, closed && !v->options->live);
+    kj_index_walk_end(walk, closed && !v->options->live && !v->told);
     if (walk->bad_pos >= 0)
         index_finding(v, walk->path, walk->bad_pos, walk->bad_text);
 }

@@ -143,6 +143,15 @@ int kj_index_walk_batch(struct kj_index_walk *walk, const struct kj_batch *batch
     return advance(walk);
 }
 
+int kj_index_walk_skip(struct kj_index_walk *walk, int64_t below)
+{
+    int os = 0;
+    while (os == 0 && !walk->ended &&
+           (walk->kind == KJ_FILE_INDEX ? walk->next.offset.pos : walk->next.time.offset) < below)
+        os = advance(walk);
+    return os;
+}
+
 void kj_index_walk_end(struct kj_index_walk *walk, bool closed)
 {
     if (!walk->ended && closed)

@@ -35,6 +35,8 @@ int kj_index_walk_open(struct kj_index_walk *walk, struct kj_io *io, const char 
 void kj_index_walk_close(struct kj_index_walk *walk);
 /* The batch at pos goes by. 0 or errno. */
 int kj_index_walk_batch(struct kj_index_walk *walk, const struct kj_batch *batch, int64_t pos);
+/* Passes over entries below a position (.index) or an offset (.timeindex): what they named was damaged. */
+int kj_index_walk_skip(struct kj_index_walk *walk, int64_t below);
 /* The log ends; closed: what is left points nowhere. */
 void kj_index_walk_end(struct kj_index_walk *walk, bool closed);
 

@@ -55,6 +55,9 @@ static inline struct kaja_store *open_store(struct kaja_conf *conf)
     return store;
 }
 
+/* Timestamps of the records sent: this and the following ones; -1: the time when they are. */
+static int64_t send_timestamp = KAJA_TIMESTAMP_NOW;
+
 /* Sends count records of value_bytes, "key<i>", in one producer; each batch waited for if apart. */
 static inline void send_records(struct kaja_store *store, const char *topic, int32_t partition,
                                 int count, size_t value_bytes, bool apart, struct kaja_conf *conf)
@@ -74,7 +77,7 @@ static inline void send_records(struct kaja_store *store, const char *topic, int
         record.key_bytes = strlen(key);
         record.value = value;
         record.value_bytes = value_bytes;
-        record.timestamp = 1000 + i;
+        record.timestamp = send_timestamp < 0 ? KAJA_TIMESTAMP_NOW : send_timestamp + i;
         struct kaja_metadata metadata;
         if (apart)
             assert_ok(kaja_producer_send(producer, &record, 20000, &metadata));

@@ -316,7 +316,10 @@ static void test_partition(void **state)
     (void)state;
     struct kaja_store *store = open_store(NULL);
     struct kaja_partition_info info;
-    assert_ok(kaja_admin_create_topic(store, "t", 1, NULL));
+    struct kaja_conf *conf = conf_of("retention.ms", "-1", NULL);
+    assert_ok(kaja_admin_create_topic(store, "t", 1, conf));
+    kaja_conf_free(conf);
+    send_timestamp = 1000;
     assert_ok(kaja_admin_partition(store, "t", 0, &info));
     assert_int_equal(info.end_offset, 0);
     assert_int_equal(info.bytes, 0);
@@ -362,6 +365,7 @@ static void test_partition(void **state)
     assert_ok(kaja_admin_partition(store, "t", 0, &info));
     assert_int_equal(info.log_start_offset, 5);
     assert_ok(kaja_store_close(store));
+    send_timestamp = KAJA_TIMESTAMP_NOW;
 }
 
 /* --- numbers and events --- */

@@ -192,8 +192,8 @@ static void test_bag(void **state)
     assert_err(kaja_conf_set(conf, "linger.ms", "-1"), KAJA_ERR_INVALID_CONFIG);
     assert_true(detail_has("linger.ms: \"-1\" is not valid; allowed: long, at least 0"));
     assert_string_equal(kaja_conf_get(conf, "linger.ms"), "8");
-    assert_ok(kaja_conf_set(conf, "preallocate", "TRUE"));
-    assert_string_equal(kaja_conf_get(conf, "preallocate"), "true");
+    assert_ok(kaja_conf_set(conf, "check.crcs", "TRUE"));
+    assert_string_equal(kaja_conf_get(conf, "check.crcs"), "true");
     assert_ok(kaja_conf_set(conf, "bootstrap.servers", " a:1 , b:2 "));
     assert_string_equal(kaja_conf_get(conf, "bootstrap.servers"), "a:1,b:2");
     assert_null(kaja_conf_get(conf, "group.id"));

@@ -94,10 +94,13 @@ static void cut(const char *file, off_t size)
 static void fill(const char *segment_bytes, const char *codec)
 {
     struct kaja_store *store = open_store(NULL);
-    struct kaja_conf *conf = conf_of("segment.bytes", segment_bytes, "index.interval.bytes", "1000", NULL);
+    struct kaja_conf *conf = conf_of("segment.bytes", segment_bytes, "index.interval.bytes", "1000",
+                                     "retention.ms", "-1", NULL);
+    send_timestamp = 1000; /* they rise, so that the time index has entries */
     assert_ok(kaja_admin_create_topic(store, "t", 1, conf));
     kaja_conf_free(conf);
     send_records(store, "t", 0, 40, 500, true, conf_of("acks", "1", "compression.type", codec, NULL));
+    send_timestamp = KAJA_TIMESTAMP_NOW;
     assert_ok(kaja_store_close(store));
 }
 
@@ -165,7 +168,7 @@ static void test_flips(void **state)
         struct findings f = verify(NULL);
         if (f.count[KAJA_FINDING_DAMAGE] != 1 || f.count[KAJA_FINDING_UNFLUSHED_TAIL] != 0)
             fail_msg("byte %d: %d findings, first %s", (int)i, f.count[0], f.text);
-        if (f.count[KAJA_FINDING_INDEX] > 1)
+        if (f.count[KAJA_FINDING_INDEX] != 0) /* what names the damaged batch is right */
             fail_msg("byte %d: %d of indexes", (int)i, f.count[KAJA_FINDING_INDEX]);
         if (f.offset != 20 || f.pos != pos)
             fail_msg("byte %d: offset %lld, position %lld: %s", (int)i, (long long)f.offset,

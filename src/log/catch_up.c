@@ -25,7 +25,10 @@ int kj_log_note_batch(struct kj_log *log, const struct kj_batch *batch, const ui
     struct kj_batch_reader reader;
     struct kj_record_view view;
     KJ_TRY(kj_batch_reader_init(&reader, bytes, kj_batch_bytes(batch), &log->plain, 1 << 20));
-    if (kj_batch_reader_next(&reader, &view) != 1)
+    int got = kj_batch_reader_next(&reader, &view);
+    if (got == 0)
+        return 0; /* compaction took the marker and kept its empty batch */
+    if (got < 0)
         return kj_batch_reader_fault(&reader);
     int type;
     int32_t coordinator_epoch;
@@ -103,8 +106,11 @@ int kj_log_catch_up(struct kj_log *log, int64_t end)
     if (log->producers == NULL)
         KJ_TRY(kj_producers_new(&log->producers));
     if (log->producers_end < 0) {
+        /* A snapshot above the high watermark has forgotten transactions whose marker nobody may read
+         * yet; they still hold the last stable offset. */
+        int64_t high_watermark = kj_log_high_watermark(log);
         int64_t from;
-        KJ_TRY(kj_log_load_snapshot(log, end, &from));
+        KJ_TRY(kj_log_load_snapshot(log, end < high_watermark ? end : high_watermark, &from));
         log->producers_end = from;
     }
     struct kj_log_cursor cursor = {0};

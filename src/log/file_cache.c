@@ -9,11 +9,12 @@
 #include "log/internal.h"
 
 #include <errno.h>
-#include <time.h>
 #include <string.h>
 
 struct kj_file_cache {
     struct kj_lock lock; /* FILES */
+    struct kj_cond unpinned; /* for closers */
+    size_t closers;
     struct kj_segment *first, *last;
     size_t files, files_max;
     size_t maps, maps_max;
@@ -25,6 +26,7 @@ int kj_file_cache_new(size_t files_max, size_t maps_max, struct kj_file_cache **
     if (cache == NULL)
         return kj_err_oom("the file cache");
     kj_lock_init(&cache->lock, KJ_RANK_FILES);
+    kj_cond_init(&cache->unpinned);
     cache->files_max = files_max > 8 ? files_max : 8;
     cache->maps_max = maps_max > 8 ? maps_max : 8;
     *ret_cache = cache;
@@ -36,6 +38,7 @@ void kj_file_cache_free(struct kj_file_cache *cache)
     if (cache == NULL)
         return;
     KJ_ASSERT(cache->first == NULL);
+    kj_cond_destroy(&cache->unpinned);
     kj_lock_destroy(&cache->lock);
     kj_free(cache);
 }
@@ -46,6 +49,14 @@ size_t kj_file_cache_open_files(struct kj_file_cache *cache)
     size_t files = cache->files;
     kj_lock_release(&cache->lock);
     return files;
+}
+
+/* Lock held. */
+static void drop_pin(struct kj_file_cache *cache, struct kj_segment *segment)
+{
+    KJ_ASSERT(segment->pins > 0);
+    if (--segment->pins == 0 && cache->closers > 0)
+        kj_cond_broadcast(&cache->unpinned);
 }
 
 static bool linked(const struct kj_file_cache *cache, const struct kj_segment *segment)
@@ -127,7 +138,7 @@ static bool evict_one(struct kj_file_cache *cache, const struct kj_segment *keep
         kj_lock_release(&cache->lock);
         int err = kj_log_flush(victim->log);
         kj_lock_acquire(&cache->lock);
-        victim->pins--;
+        drop_pin(cache, victim);
         if (err == 0 && victim->pins == 0) {
             drop_open(cache, victim);
             return true;
@@ -178,7 +189,7 @@ int kj_segment_pin(struct kj_segment *segment, enum kj_file_kind kind, bool crea
     if (os == 0)
         touch(cache, segment);
     else
-        segment->pins--;
+        drop_pin(cache, segment);
     kj_lock_release(&cache->lock);
     if (os != 0)
         return kj_log_io_error(log, os, "opening", kind, segment->base_offset, -1);
@@ -190,8 +201,7 @@ void kj_segment_unpin(struct kj_segment *segment)
 {
     struct kj_file_cache *cache = segment->log->env->files;
     kj_lock_acquire(&cache->lock);
-    KJ_ASSERT(segment->pins > 0);
-    segment->pins--;
+    drop_pin(cache, segment);
     kj_lock_release(&cache->lock);
 }
 
@@ -199,13 +209,10 @@ void kj_segment_close(struct kj_segment *segment)
 {
     struct kj_file_cache *cache = segment->log->env->files;
     kj_lock_acquire(&cache->lock);
-    while (segment->pins != 0) {
-        /* An eviction flushes it just now. */
-        kj_lock_release(&cache->lock);
-        struct timespec nap = {.tv_nsec = 100000};
-        nanosleep(&nap, NULL);
-        kj_lock_acquire(&cache->lock);
-    }
+    cache->closers++;
+    while (segment->pins != 0) /* an eviction flushes it just now */
+        kj_cond_wait(&cache->unpinned, &cache->lock);
+    cache->closers--;
     drop_open(cache, segment);
     kj_lock_release(&cache->lock);
 }

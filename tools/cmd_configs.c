@@ -296,7 +296,7 @@ static int alter(const struct kj_args *args, const struct entity *entity)
     if (kj_args_has(args, "add-config-file"))
         kj_props_read_file(args, kj_args_get(args, "add-config-file"), add_property, &change);
 
-    struct kaja_store *store = kj_store_open(args, NULL, KJ_OPEN_EXISTING);
+    struct kaja_store *store = kj_tool_open(args, NULL, KJ_OPEN_EXISTING);
     const char *topic = entity->kind == ENTITY_TOPICS ? entity->name : NULL;
     int status = 0;
     err = kaja_admin_alter_configs(store, topic, change.set, names, count);
@@ -314,7 +314,7 @@ static int alter(const struct kj_args *args, const struct entity *entity)
     kaja_conf_free(change.set);
     free(names);
     free(copy);
-    return kj_store_close(store, status);
+    return kj_tool_close(store, status);
 }
 
 static int run(const struct kj_args *args)
@@ -328,8 +328,8 @@ static int run(const struct kj_args *args)
     kj_args_exclude(args, "describe", "add-config");
     kj_args_exclude(args, "describe", "add-config-file");
     kj_args_exclude(args, "describe", "delete-config");
-    struct kaja_store *store = kj_store_open(args, NULL, KJ_OPEN_READ_ONLY);
-    return kj_store_close(store, describe(args, store, &entity));
+    struct kaja_store *store = kj_tool_open(args, NULL, KJ_OPEN_READ_ONLY);
+    return kj_tool_close(store, describe(args, store, &entity));
 }
 
 const struct kj_command kj_cmd_configs = {

@@ -416,7 +416,7 @@ static int run(const struct kj_args *args)
         kj_topic_filter(args, kj_args_get(args, "include"), &s.include);
     struct kaja_conf *conf = consumer_conf(args);
     s.internal = !flag_of(conf, "exclude.internal.topics", true);
-    s.store = kj_store_open(args, conf, KJ_OPEN_EXISTING);
+    s.store = kj_tool_open(args, conf, KJ_OPEN_EXISTING);
     kj_out_init(&s.out, STDOUT_FILENO);
     static char stdout_buffer[KJ_OUT_BYTES]; /* for the formatters that write through stdio */
     setvbuf(stdout, stdout_buffer, _IOFBF, sizeof stdout_buffer);
@@ -426,7 +426,7 @@ static int run(const struct kj_args *args)
     kj_formatter_free(&s.formatter);
     if (s.topic == NULL)
         kj_pattern_free(&s.include);
-    status = kj_store_close(s.store, status);
+    status = kj_tool_close(s.store, status);
     return kj_signal_status() != 0 ? kj_signal_status() : status;
 }
 

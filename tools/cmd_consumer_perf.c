@@ -317,14 +317,14 @@ static int run(const struct kj_args *args)
                                                            : "1048576");
     kj_conf_set_option(args, conf, "auto.offset.reset",
                        kj_args_has(args, "from-latest") ? "latest" : "earliest");
-    test.store = kj_store_open(args, conf, KJ_OPEN_EXISTING);
+    test.store = kj_tool_open(args, conf, KJ_OPEN_EXISTING);
     int status = 0;
     if (kj_args_has(args, "topic"))
         status = kj_topic_ensure(test.store, kj_args_get(args, "topic"), false);
     if (status == 0)
         status = measure(&test, conf);
     kaja_conf_free(conf);
-    status = kj_store_close(test.store, status);
+    status = kj_tool_close(test.store, status);
     return kj_signal_status() != 0 ? kj_signal_status() : status;
 }
 

@@ -209,7 +209,7 @@ static int run(const struct kj_args *args)
         kj_json_free(root);
         return KJ_EXIT_FAILURE;
     }
-    struct kaja_store *store = kj_store_open(args, NULL, KJ_OPEN_EXISTING);
+    struct kaja_store *store = kj_tool_open(args, NULL, KJ_OPEN_EXISTING);
     struct kj_json writer, *json = kj_args_has(args, "json") ? &writer : NULL;
     int status = 0;
     if (json != NULL) {
@@ -236,7 +236,7 @@ static int run(const struct kj_args *args)
     }
     free(list);
     kj_json_free(root);
-    return kj_store_close(store, status);
+    return kj_tool_close(store, status);
 }
 
 const struct kj_command kj_cmd_delete_records = {

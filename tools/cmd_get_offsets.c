@@ -255,7 +255,7 @@ static int run(const struct kj_args *args)
 {
     struct rules rules = rules_of(args);
     int64_t time = time_of(args);
-    struct kaja_store *store = kj_store_open(args, NULL, KJ_OPEN_READ_ONLY);
+    struct kaja_store *store = kj_tool_open(args, NULL, KJ_OPEN_READ_ONLY);
     struct kaja_topic_list *topics;
     int status = KJ_EXIT_FAILURE;
     int err = kaja_admin_topics(store, &topics);
@@ -276,7 +276,7 @@ static int run(const struct kj_args *args)
         kaja_topic_list_free(topics);
     }
     drop_rules(&rules);
-    return kj_store_close(store, status);
+    return kj_tool_close(store, status);
 }
 
 const struct kj_command kj_cmd_get_offsets = {

@@ -174,7 +174,7 @@ static int run(const struct kj_args *args)
         free(missing);
         return KJ_EXIT_FAILURE;
     }
-    struct kaja_store *store = kj_store_open(args, NULL, KJ_OPEN_READ_ONLY);
+    struct kaja_store *store = kj_tool_open(args, NULL, KJ_OPEN_READ_ONLY);
     struct kj_json json;
     kj_json_init(&json, stdout);
     int status = 0;
@@ -186,7 +186,7 @@ static int run(const struct kj_args *args)
     }
     if (metrics)
         print_metrics(args, store, &json);
-    return kj_store_close(store, status);
+    return kj_tool_close(store, status);
 }
 
 const struct kj_command kj_cmd_log_dirs = {

@@ -467,7 +467,7 @@ static int run(const struct kj_args *args)
     load_format(args, &s.format);
     struct kaja_conf *conf = kj_conf_from_args(args);
     apply_options(args, conf);
-    struct kaja_store *store = kj_store_open(args, conf, KJ_OPEN_CREATE);
+    struct kaja_store *store = kj_tool_open(args, conf, KJ_OPEN_CREATE);
     int status = kj_topic_ensure(store, s.record.topic, true);
     if (status == 0)
         status = produce(&s, store, conf);
@@ -478,7 +478,7 @@ static int run(const struct kj_args *args)
         kj_complain("kaja console-producer: %llu of %llu records were not sent",
                     (unsigned long long)deliveries.failed, (unsigned long long)s.line_number);
     }
-    status = kj_store_close(store, status);
+    status = kj_tool_close(store, status);
     return kj_signal_status() != 0 ? kj_signal_status() : status;
 }
 

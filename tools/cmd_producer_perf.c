@@ -545,7 +545,7 @@ static int run(const struct kj_args *args)
     if (!kaja_conf_is_set(conf, "client.id"))
         kj_conf_set_option(args, conf, "client.id", "perf-producer-client");
     test.conf = conf;
-    test.store = kj_store_open(args, conf, KJ_OPEN_CREATE);
+    test.store = kj_tool_open(args, conf, KJ_OPEN_CREATE);
     int status = kj_topic_ensure(test.store, test.topic, true);
     if (status == 0)
         status = measure(&test);
@@ -553,7 +553,7 @@ static int run(const struct kj_args *args)
     free(test.payload.pool);
     free(test.payload.slices);
     pthread_cond_destroy(&test.finished);
-    status = kj_store_close(test.store, status);
+    status = kj_tool_close(test.store, status);
     return kj_signal_status() != 0 ? kj_signal_status() : status;
 }
 

@@ -169,7 +169,7 @@ static int create(const struct kj_args *args)
         puts(
             "WARNING: Due to limitations in metric names, topics with a period ('.') or underscore "
             "('_') could collide. To avoid issues it is best to use either, but not both.");
-    struct kaja_store *store = kj_store_open(args, NULL, KJ_OPEN_CREATE);
+    struct kaja_store *store = kj_tool_open(args, NULL, KJ_OPEN_CREATE);
     err = kaja_admin_create_topic(store, topic, partitions, conf);
     kaja_conf_free(conf);
     if (err == 0) {
@@ -181,7 +181,7 @@ static int create(const struct kj_args *args)
     } else if (err != KAJA_ERR_TOPIC_ALREADY_EXISTS) {
         status = fail_err(err);
     }
-    return kj_store_close(store, status);
+    return kj_tool_close(store, status);
 }
 
 /* --- list and describe ---------------------------------------------------------------------- */
@@ -517,12 +517,12 @@ static int run(const struct kj_args *args)
         return create(args);
     bool reading = strcmp(action, "list") == 0 || strcmp(action, "describe") == 0;
     struct kaja_store *store =
-        kj_store_open(args, NULL, reading ? KJ_OPEN_READ_ONLY : KJ_OPEN_EXISTING);
+        kj_tool_open(args, NULL, reading ? KJ_OPEN_READ_ONLY : KJ_OPEN_EXISTING);
     int status = strcmp(action, "list") == 0 ? list(args, store)
                  : strcmp(action, "describe") == 0
                      ? describe(args, store)
                      : change(args, store, strcmp(action, "delete") == 0);
-    return kj_store_close(store, status);
+    return kj_tool_close(store, status);
 }
 
 const struct kj_command kj_cmd_topics = {

@@ -229,7 +229,7 @@ static void check_replication_factor(const struct kj_args *args)
     exit(KJ_EXIT_FAILURE);
 }
 
-struct kaja_store *kj_store_open(const struct kj_args *args, struct kaja_conf *conf,
+struct kaja_store *kj_tool_open(const struct kj_args *args, struct kaja_conf *conf,
                                  enum kj_open_mode mode)
 {
     const char *dir = kj_dir(args);
@@ -257,7 +257,7 @@ struct kaja_store *kj_store_open(const struct kj_args *args, struct kaja_conf *c
     return store;
 }
 
-int kj_store_close(struct kaja_store *store, int status)
+int kj_tool_close(struct kaja_store *store, int status)
 {
     int err = kaja_store_close(store);
     if (err == 0)

@@ -46,10 +46,10 @@ enum kj_open_mode {
     KJ_OPEN_CREATE /* makes the directory if there is none */
 };
 /* conf gets what the mode needs added; NULL: kj_conf_from_args() is used. */
-struct kaja_store *kj_store_open(const struct kj_args *args, struct kaja_conf *conf,
+struct kaja_store *kj_tool_open(const struct kj_args *args, struct kaja_conf *conf,
                                  enum kj_open_mode mode);
 /* Returns status, or 1 with a complaint if closing failed. */
-int kj_store_close(struct kaja_store *store, int status);
+int kj_tool_close(struct kaja_store *store, int status);
 const char *kj_dir(const struct kj_args *args);
 
 /* Makes sure that a topic exists that is to be produced to or consumed: makes it, with a line on

@@ -39,7 +39,8 @@ static void field(const struct page *page, size_t pos, size_t count, const char 
             snprintf(hex + 3 * i, 4, "%02x ", page->raw[pos + done + i]);
         if (n > 0)
             hex[3 * n - 1] = '\0';
-        printf("%8lld  %-35s", (long long)(page->file_pos + (int64_t)(pos + done)), hex);
+        printf("%8lld  %*s", (long long)(page->file_pos + (int64_t)(pos + done)),
+               line == 0 ? -35 : 0, hex);
         if (line == 0) {
             va_list list;
             printf("  %-20s  ", name);

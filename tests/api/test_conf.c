@@ -230,6 +230,7 @@ static void test_nearest(void **state)
         {"retenton.ms", "\"retention.ms\""},
         {"linger", "\"linger.ms\""},
         {"ack", "\"acks\""},
+        {"akcs", "\"acks\""},
         {"sgement.bytes", "\"segment.bytes\""},
         {"group_id", "\"group.id\""},
         {"kaja.readonly", "\"kaja.read.only\""},

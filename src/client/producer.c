@@ -38,6 +38,8 @@ void kj_producer_options_defaults(struct kj_producer_options *options)
 int kj_producer_new(struct kj_store *store, const struct kj_producer_options *options,
                     struct kj_producer_client **ret_producer)
 {
+    if (kj_store_read_only(store))
+        return kj_err(KAJA_ERR_READ_ONLY, "the directory was opened read-only: there can be no producer");
     struct kj_producer_client *producer = kj_alloc_zero(1, sizeof *producer);
     if (producer == NULL)
         return kj_err_oom("a producer");
@@ -182,6 +184,8 @@ static inline bool append_open(struct put *put, struct kj_send_batch *batch)
     if (put->callback != NULL)
         kj_send_batch_report(batch, put->callback, put->arg, put->encoded.timestamp);
     batch->payload_bytes += put->encoded.key_bytes + put->encoded.value_bytes;
+    for (size_t i = 0; i < put->encoded.header_count; i++)
+        batch->payload_bytes += put->encoded.headers[i].key_bytes + put->encoded.headers[i].value_bytes;
     if (__builtin_expect(put->wait, 0)) {
         batch->waiters++;
         put->acc->waiters++;
@@ -334,6 +338,7 @@ static void begin_batch(struct put *put, struct kj_send_batch *batch, uint8_t *m
     batch->level = topics ? acc->level : sender->options.level;
     batch->created_ns = kj_mono_ns(sender->clock);
     batch->payload_bytes = 0;
+    batch->counted = false;
     batch->reporting = false;
     batch->error = 0;
     batch->base_offset = -1;

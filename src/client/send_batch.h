@@ -54,6 +54,7 @@ struct kj_send_batch {
     int level;
     int64_t created_ns;
     uint64_t payload_bytes; /* keys, values and headers */
+    bool counted;           /* in the metrics */
     uint32_t waiters;       /* senders that will read the result (accumulator's lock) */
     bool reporting;         /* on its way to the callbacks (accumulator's lock) */
     struct kj_cond cond;    /* senders: the result is there, or one of them should go on with the work */

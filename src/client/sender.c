@@ -282,6 +282,24 @@ static size_t settle(struct kj_sender *sender, struct kj_accumulator *acc,
     return topic_count;
 }
 
+/* What the producer was given, when it is looked at first. */
+static void count_accepted(struct kj_sender *sender, struct kj_send_batch **batches, size_t count)
+{
+    uint64_t records = 0;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (batches[i]->counted)
+            continue;
+        batches[i]->counted = true;
+        records += (uint64_t)batches[i]->writer.count;
+        bytes += batches[i]->payload_bytes;
+    }
+    if (records == 0)
+        return;
+    kj_store_metric_add(sender->store, KJ_METRIC_PRODUCE_RECORDS, records);
+    kj_store_metric_add(sender->store, KJ_METRIC_PRODUCE_BYTES, bytes);
+}
+
 /* One append. Lock held, and given up meanwhile. False: nothing was there to be taken, or the last
  * attempt failed a short while ago. */
 static bool drain_some(struct kj_sender *sender, struct kj_accumulator *acc)
@@ -296,6 +314,7 @@ static bool drain_some(struct kj_sender *sender, struct kj_accumulator *acc)
     if (count == 0)
         return false;
     kj_lock_release(&acc->lock);
+    count_accepted(sender, batches, count);
     append(sender, batches, count);
     kj_lock_acquire(&acc->lock);
     size_t topic_count = settle(sender, acc, batches, count, topics);

@@ -148,6 +148,11 @@ void kj_store_poke(struct kj_store *store)
         kj_store_release(&store->deadline_ns, 0);
 }
 
+bool kj_store_read_only(const struct kj_store *store)
+{
+    return store->options.read_only;
+}
+
 bool kj_store_has_worker(const struct kj_store *store)
 {
     return store->options.background_threads > 0;

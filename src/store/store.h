@@ -90,6 +90,7 @@ struct kj_io *kj_store_io(struct kj_store *store);
 void kj_store_poke(struct kj_store *store);
 /* False with background_threads = 0: clients' calls do the work that is due. Never changes. */
 bool kj_store_has_worker(const struct kj_store *store);
+bool kj_store_read_only(const struct kj_store *store);
 
 /* What upper rooms let the worker do (the producer's sender): called in each step, returns when it
  * wants to be called next. Unregistering waits until no call runs. */

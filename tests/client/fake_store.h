@@ -187,6 +187,12 @@ bool kj_store_has_worker(const struct kj_store *store)
     return store->worker != NULL;
 }
 
+bool kj_store_read_only(const struct kj_store *store)
+{
+    (void)store;
+    return false;
+}
+
 void kj_store_poke(struct kj_store *store)
 {
     kj_fetch_add(&store->pokes, 1);

@@ -196,13 +196,13 @@ static int create_locked(struct kj_store *store, struct kj_catalog *catalog, con
     struct kj_log_config config;
     uint8_t id[16];
     KJ_TRY(check_new_name(catalog, name));
-    KJ_TRY(check_no_directory(store, name, 0, count));
     kj_new_id(store, id);
     KJ_TRY(kj_catalog_add(catalog, name, id, &topic));
     for (size_t i = 0; i < property_count; i++)
         KJ_TRY(kj_property_set_put(&topic->properties, properties[i].name, properties[i].value));
     KJ_TRY(kj_topic_config_of(store, catalog, topic, &config)); /* INVALID_CONFIG */
-    KJ_TRY(kj_catalog_grow(catalog, topic, count));
+    KJ_TRY(kj_catalog_grow(catalog, topic, count)); /* bounds the number before it is used */
+    KJ_TRY(check_no_directory(store, name, 0, count));
     return make_new_partitions(store, catalog, topic);
 }
 
@@ -235,9 +235,9 @@ int kj_topic_add_partitions(struct kj_store *store, const char *name, int32_t pa
                                topic->partitions, partition_count),
                         name, -1, -1, -1);
     if (err == 0)
-        err = check_no_directory(store, name, topic->partitions, partition_count);
-    if (err == 0)
         err = kj_catalog_grow(catalog, topic, partition_count);
+    if (err == 0)
+        err = check_no_directory(store, name, topic->partitions, partition_count);
     if (err == 0)
         err = make_new_partitions(store, catalog, topic);
     kj_change_end(store, catalog);

@@ -184,13 +184,13 @@ KJ_PROPERTY(HANDLE, "kaja.flush.threads", INT, "4", BETWEEN(0, 64), "", LOW, ON,
 KJ_PROPERTY(HANDLE, "kaja.lock.timeout.ms", LONG, "10000", AT_LEAST(0), "ms", MEDIUM, ON, STORE(lock_timeout_ms),
     "How long a call waits for a lock that another process holds before it fails with LOCK_TIMED_OUT, naming the owner.")
 KJ_PROPERTY(HANDLE, "kaja.memory.max", LONG, "1073741824", AT_LEAST(1048576), "bytes", MEDIUM, ON, STORE(memory_max),
-    "The most memory that batches given out by polls may hold; maps of the log do not count.")
+    "kaja.memory.max of the consumers on this handle that do not set it.")
 KJ_PROPERTY(HANDLE, "kaja.disk.max", LONG, "-1", ALSO_FROM(-1, 1048576), "bytes", MEDIUM, ON, STORE(disk_max),
     "Appends fail with DISK_FULL, after retention was tried, once the directory's log files hold this much. -1: the disk is the limit.")
 KJ_PROPERTY(HANDLE, "kaja.fd.max", LONG, "0", AT_LEAST(0), "", LOW, ON, STORE(fd_max),
-    "The most descriptors of log and index files open at once; 0: half of the process's limit.")
+    "The most descriptors of log and index files open at once; 0: half of the process's limit, at most 4096.")
 KJ_PROPERTY(HANDLE, "kaja.map.max", LONG, "0", AT_LEAST(0), "", LOW, ON, STORE(map_max),
-    "The most maps of log files at once; 0: as the system's limit allows.")
+    "The most maps of log files at once; 0: a quarter of the system's limit, at most 16384.")
 KJ_PROPERTY(HANDLE, "kaja.prepare.max.bytes", LONG, "268435456", AT_LEAST(0), "bytes", LOW, ON, STORE(prepare_max_bytes),
     "The most space made ready ahead of the ends of all partitions together, which makes appending several times faster; 0: none.")
 KJ_PROPERTY(HANDLE, "kaja.producer.ids.max", LONG, "100000", AT_LEAST(1), "", LOW, ON, STORE(producer_ids_max),
@@ -272,7 +272,7 @@ KJ_PROPERTY(CONSUMER_SCOPE, "isolation.level", STRING, "read_uncommitted", ONE_O
 KJ_PROPERTY(CONSUMER_SCOPE, "kaja.decompressed.max.bytes", LONG, "104857600", AT_LEAST(0), "bytes", LOW, ON, CONSUMER(decompressed_bytes_max),
     "A compressed batch that becomes larger than this is refused: RECORD_TOO_LARGE.")
 KJ_PROPERTY(CONSUMER_SCOPE, "kaja.memory.max", LONG, "1073741824", AT_LEAST(1048576), "bytes", MEDIUM, ON, CONSUMER(memory_bytes_max),
-    "The most bytes that the batches of one consumer that were not released may hold; a poll beyond fails with MEMORY_LIMIT.")
+    "The most bytes that the batches of one consumer that were not released may hold; a poll beyond fails with MEMORY_LIMIT. Not set: what the store handle has.")
 KJ_PROPERTY(CONSUMER_SCOPE, "kaja.read.durable", BOOL, "false", FLAG, "", MEDIUM, ON, CONSUMER(read_durable),
     "Read only what survives a power cut.")
 KJ_PROPERTY(CONSUMER_SCOPE, "max.partition.fetch.bytes", INT, "1048576", AT_LEAST(0), "bytes", MEDIUM, ON, CONSUMER(partition_fetch_bytes_max),

@@ -30,6 +30,7 @@ struct kaja_store {
     struct kj_store *store;
     kaja_event_callback *event_callback;
     void *event_arg;
+    int64_t memory_max; /* kaja.memory.max of consumers that do not set it */
     kj_atomic_u64 serving; /* 1 while a thread delivers events: they come one after the other */
     kj_atomic_u64 clients; /* open producers and consumers */
 };

@@ -22,12 +22,14 @@ int kaja_store_open(const char *path, const struct kaja_conf *conf, struct kaja_
         err = kj_err_oom("a store");
     else
         err = kj_store_open(&options, &store->store);
+    int64_t memory_max = options.memory_max;
     kj_conf_store_options_free(&options);
     if (err != 0) {
         kj_free(store);
         return err;
     }
     store->magic = KJ_MAGIC_STORE;
+    store->memory_max = memory_max;
     *ret_store = store;
     return 0;
 }
@@ -37,12 +39,14 @@ int kaja_store_close(struct kaja_store *store)
     if (store == NULL)
         return 0;
     KJ_TRY(kj_handle_check(store, KJ_MAGIC_STORE, "store"));
+    /* In a child of fork() producers and consumers cannot be closed: they end with the process. */
+    bool forked = kj_store_check(store->store) == KAJA_ERR_FORKED;
     uint64_t clients = kj_load_acquire(&store->clients);
-    if (clients != 0)
+    if (clients != 0 && !forked)
         return kj_err(KAJA_ERR_STATE,
                       "%llu producers or consumers are open on this store: close them first",
                       (unsigned long long)clients);
-    if (kj_store_check(store->store) == 0)
+    if (!forked)
         kj_handle_serve_events(store);
     int err = kj_store_close(store->store);
     store->magic = KJ_MAGIC_CLOSED;

@@ -464,6 +464,60 @@ static void test_no_thread(void **state)
     assert_ok(kaja_store_close(store));
 }
 
+/* Of the store handle, and of a consumer that says otherwise. */
+static void test_memory_limit(void **state)
+{
+    (void)state;
+    struct kaja_store *store = open_store(conf_of("kaja.memory.max", "1048576", NULL));
+    send_records(store, "t", 0, 80, 50000, false, conf_of("acks", "1", NULL));
+    for (int own = 0; own < 2; own++) {
+        struct kaja_conf *conf = conf_of("auto.offset.reset", "earliest", "max.poll.records", "20", NULL);
+        struct kaja_consumer *consumer = NULL;
+        struct kaja_batch *batches[4];
+        const struct kaja_topic_partition t = {"t", 0, 0};
+        if (own)
+            assert_ok(kaja_conf_set(conf, "kaja.memory.max", "1000000000"));
+        assert_ok(kaja_consumer_open(store, conf, &consumer));
+        kaja_conf_free(conf);
+        assert_ok(kaja_consumer_assign(consumer, &t, 1));
+        int err = 0, held = 0;
+        for (; held < 4; held++)
+            if ((err = kaja_consumer_poll(consumer, 1000, &batches[held])) != 0)
+                break;
+        assert_int_equal(err, own ? 0 : KAJA_ERR_MEMORY_LIMIT);
+        while (held > 0)
+            kaja_batch_release(batches[--held]);
+        assert_ok(kaja_consumer_close(consumer));
+    }
+    assert_ok(kaja_store_close(store));
+}
+
+/* A topic's own codec goes before the producer's. */
+static int note_codec(void *arg, const struct kaja_batch_info *batch)
+{
+    const char **codec = arg;
+    *codec = batch->codec;
+    return 0;
+}
+
+static void test_topic_codec(void **state)
+{
+    (void)state;
+    struct kaja_store *store = open_store(NULL);
+    struct kaja_conf *conf = conf_of("compression.type", "gzip", NULL);
+    assert_ok(kaja_admin_create_topic(store, "t", 1, conf));
+    kaja_conf_free(conf);
+    send_records(store, "t", 0, 1, 500, true, conf_of("compression.type", "none", NULL));
+    assert_ok(kaja_store_close(store));
+    char path[128];
+    const char *codec = NULL;
+    int64_t trailing = -1;
+    (void)snprintf(path, sizeof path, "%s/t-0/00000000000000000000.log", test_dir);
+    assert_ok(kaja_dump_log(path, -1, note_codec, NULL, &codec, &trailing));
+    assert_string_equal(codec, "gzip");
+    assert_int_equal(trailing, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -472,7 +526,8 @@ int main(void)
         test_in_dir(test_configs),    test_in_dir(test_directory_configs),
         test_in_dir(test_conflict),   test_in_dir(test_partition),
         test_in_dir(test_metrics),    test_in_dir(test_events),
-        test_in_dir(test_no_thread),
+        test_in_dir(test_no_thread),  test_in_dir(test_memory_limit),
+        test_in_dir(test_topic_codec),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

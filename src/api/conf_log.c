@@ -31,8 +31,8 @@ static const struct coarser {
 
 /* The directory's value under a broker's name, which may be NULL; written to buffer if it has to be
  * computed. */
-static int directory_value(const char *name, struct kj_property_list directory, char buffer[24],
-                           const char **ret_value)
+static int stored_value(const char *name, struct kj_property_list directory, char buffer[24],
+                        const char **ret_value)
 {
     *ret_value = name == NULL ? NULL : kj_property_get(directory, name);
     for (size_t i = 0; *ret_value == NULL && name != NULL && i < sizeof coarser / sizeof *coarser;
@@ -80,7 +80,7 @@ int kj_conf_effective(const struct kj_conf_row *row, struct kj_property_list top
     bool of_topic = (row->scopes & KJ_SCOPE_TOPIC) != 0;
     const char *broker = of_topic ? row->info.broker_name : row->info.name;
     e->topic_value = of_topic ? kj_property_get(topic, row->info.name) : NULL;
-    KJ_TRY(directory_value(broker, directory, e->buffers[0], &e->store_value));
+    KJ_TRY(stored_value(broker, directory, e->buffers[0], &e->store_value));
     e->default_value = row->info.default_value;
     if (e->default_value == NULL && broker != NULL &&
         strcmp(broker, "log.index.size.max.bytes") == 0) {
@@ -190,7 +190,21 @@ static int directory_config(const struct kj_property *items, size_t count,
     return 0;
 }
 
+static int directory_value(const char *name, const struct kj_property *items, size_t count,
+                           char *value, size_t bytes)
+{
+    struct kj_property_list directory = {items, count};
+    const struct kj_conf_row *row = kj_conf_row_find(name, KJ_SCOPE_DIRECTORY);
+    struct kj_conf_effective e;
+    if (row == NULL)
+        return kj_conf_unknown(name);
+    KJ_TRY(kj_conf_effective(row, (struct kj_property_list){0}, directory, &e));
+    (void)snprintf(value, bytes, "%s", e.value != NULL ? e.value : "");
+    return 0;
+}
+
 const struct kj_property_rules kj_conf_rules = {
     .log_config = log_config,
     .directory_config = directory_config,
+    .directory_value = directory_value,
 };

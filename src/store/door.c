@@ -78,26 +78,30 @@ static int lock_out_brokers(struct kj_store *store)
 
 /* --- joining --- */
 
-static int compare_property(const struct kj_property *told, const char *stored)
+/* A property the directory does not say has a value too: its default, or what a coarser one gives. */
+static int compare_property(struct kj_store *store, const struct kj_catalog *catalog,
+                            const struct kj_property *told)
 {
+    char value[512] = "";
+    const char *stored = kj_property_set_get(&catalog->directory, told->name);
     if (stored != NULL && strcmp(stored, told->value) == 0)
         return 0;
-    if (stored == NULL)
-        return kj_err(KAJA_ERR_CONFLICT,
-                      "%s=%s contradicts the directory, which was made without %s: alter the directory's properties, or "
-                      "leave it out",
-                      told->name, told->value, told->name);
+    if (stored == NULL && store->options.rules.directory_value != NULL) {
+        KJ_TRY(store->options.rules.directory_value(told->name, catalog->directory.items,
+                                                    catalog->directory.count, value, sizeof value));
+        stored = value;
+    }
+    if (stored != NULL && strcmp(stored, told->value) == 0)
+        return 0;
     return kj_err(KAJA_ERR_CONFLICT,
                   "%s=%s contradicts the directory, which has %s: alter the directory's properties, or leave it out",
-                  told->name, told->value, stored);
+                  told->name, told->value, stored == NULL || stored[0] == '\0' ? "nothing" : stored);
 }
 
 int kj_directory_compare(struct kj_store *store, const struct kj_catalog *catalog)
 {
-    for (size_t i = 0; i < store->options.directory_count; i++) {
-        const struct kj_property *told = &store->options.directory[i];
-        KJ_TRY(compare_property(told, kj_property_set_get(&catalog->directory, told->name)));
-    }
+    for (size_t i = 0; i < store->options.directory_count; i++)
+        KJ_TRY(compare_property(store, catalog, &store->options.directory[i]));
     return 0;
 }
 

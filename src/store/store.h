@@ -37,6 +37,10 @@ struct kj_property_rules {
      * whenever the catalog was read anew: another process may have changed them. INVALID_CONFIG. */
     int (*directory_config)(const struct kj_property *directory, size_t directory_count,
                             struct kj_store_options *options);
+    /* The value in force of one directory-wide property, in its canonical form: what the directory says,
+     * perhaps under another name, or the default; cut to bytes; empty if there is none. INVALID_CONFIG. */
+    int (*directory_value)(const char *name, const struct kj_property *directory, size_t directory_count,
+                           char *value, size_t bytes);
 };
 
 struct kj_store_options {

@@ -303,6 +303,13 @@ static void test_conflict(void **state)
     assert_err(kaja_store_open(test_dir, conf, &other), KAJA_ERR_CONFLICT);
     assert_true(detail_has("3000"));
     kaja_conf_free(conf);
+    /* What was never set has its default: saying so is no contradiction. */
+    store = open_store(conf_of("num.partitions", "1", "cleanup.policy", "delete", NULL));
+    assert_ok(kaja_store_close(store));
+    conf = conf_of("num.partitions", "2", NULL);
+    assert_err(kaja_store_open(test_dir, conf, &other), KAJA_ERR_CONFLICT);
+    assert_true(detail_has("num.partitions=2") && detail_has("which has 1"));
+    kaja_conf_free(conf);
     store = open_store(conf_of("compression.type", "zstd", NULL)); /* the producer's */
     assert_ok(kaja_store_close(store));
     store = open_store(conf_of("compression.type", "none", NULL));

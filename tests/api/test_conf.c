@@ -625,6 +625,60 @@ static void test_directory_config(void **state)
     assert_false(options.auto_create);
 }
 
+/* --- without memory: whichever allocation fails, an error, nothing lost, nothing half set --- */
+
+static long allocations_left;
+
+static int fail_after(void *arg)
+{
+    (void)arg;
+    return allocations_left-- <= 0;
+}
+
+static int use_everything(const char *path)
+{
+    struct kaja_conf *conf = NULL;
+    struct kj_store_options options = {.directory = NULL};
+    struct kj_property *items = NULL;
+    size_t count = 0;
+    int err = kaja_conf_new(&conf);
+    if (err == 0)
+        err = kaja_conf_set(conf, "linger.ms", "1");
+    if (err == 0 && (err = kaja_conf_set(conf, "linger.ms", "2")) != 0)
+        assert_string_equal(kaja_conf_get(conf, "linger.ms"), "1");
+    if (err == 0)
+        err = kaja_conf_set_file(conf, path);
+    if (err != 0 && conf != NULL)
+        assert_int_equal(kaja_conf_is_set(conf, "acks"), 0);
+    if (err == 0)
+        err = kj_conf_store_options(conf, "d", &options);
+    if (err == 0)
+        err = kj_conf_properties(conf, KJ_SCOPE_TOPIC, true, &items, &count);
+    kj_free(items);
+    kj_conf_store_options_free(&options);
+    kaja_conf_free(conf);
+    return err;
+}
+
+static void test_no_memory(void **state)
+{
+    (void)state;
+    char path[64];
+    (void)snprintf(path, sizeof path, "test_conf.%d.properties", (int)getpid());
+    write_file(path, "acks=1\nsegment.bytes=1000\nretention.ms=5\n");
+    long n = 0;
+    int err;
+    do {
+        allocations_left = n++;
+        kj_alloc_set_hook(fail_after, NULL);
+        err = use_everything(path);
+        kj_alloc_set_hook(NULL, NULL);
+        assert_true(err == 0 || err == KAJA_ERR_OUT_OF_MEMORY);
+    } while (err != 0);
+    assert_true(n > 10);
+    (void)unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -643,6 +697,7 @@ int main(void)
         cmocka_unit_test(test_log_config_defaults),
         cmocka_unit_test(test_log_config),
         cmocka_unit_test(test_directory_config),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

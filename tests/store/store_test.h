@@ -84,7 +84,7 @@ static inline char *slurp(const char *dir, const char *name)
 
 static inline void copy_tree(const char *from, const char *to)
 {
-    char command[1024];
+    char command[2048];
     (void)snprintf(command, sizeof command, "cp -R '%s' '%s' && chmod -R u+rwX '%s'", from, to, to);
     assert_int_equal(system(command), 0);
 }
@@ -225,6 +225,13 @@ static inline void killer_install(struct killer *killer, struct kj_store_options
     options->shared_step = killer_shared_step;
     options->io_step = killer_io_step;
     options->step_arg = killer;
+}
+
+/* Tests that make very many small files: in memory, if nobody says otherwise. */
+static inline void prefer_memory(void)
+{
+    if (access("/dev/shm", W_OK) == 0)
+        (void)setenv("TMPDIR", "/dev/shm", 0);
 }
 
 /* A number from the environment, for long forms of a test. */

@@ -180,7 +180,8 @@ static void properties_belong_to_the_directory(void **state)
     const struct kj_property told[] = {{"log.retention.ms", "1000"}, {"num.partitions", "2"}};
     struct kj_store_options options = test_options(dir->path);
     struct kj_store *a, *b;
-    options.rules = (struct kj_property_rules){rules_log_config, rules_directory_config};
+    options.rules = (struct kj_property_rules){.log_config = rules_log_config,
+                                               .directory_config = rules_directory_config};
     options.directory = told;
     options.directory_count = 2;
     assert_ok(kj_store_open(&options, &a));
@@ -298,5 +299,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(many_partitions_stay_lazy, setup, teardown),
         cmocka_unit_test_setup_teardown(checkpoints_forget_deleted_topics, setup, teardown),
     };
+    prefer_memory();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

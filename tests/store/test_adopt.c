@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Directories that a broker left, and handles that only read.
+ */
+#include "store_test.h"
+
+
+static int setup(void **state)
+{
+    static struct temp_dir dir;
+    dir = temp_dir_new();
+    *state = &dir;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    temp_dir_free(*state);
+    return 0;
+}
+
+/* Kafka's own partition, 46 offsets, as an orderly stop left it. */
+static void put_events(const struct temp_dir *dir, const char *name)
+{
+    char from[512], to[512];
+    (void)snprintf(from, sizeof from, "%s/kafka/logs/events", KJ_GOLDEN_DIR);
+    (void)snprintf(to, sizeof to, "%s/%s", dir->path, name);
+    copy_tree(from, to);
+}
+
+static void a_brokers_partition(void **state)
+{
+    const struct temp_dir *dir = *state;
+    put_events(dir, "events-0");
+    spit(dir->path, "recovery-point-offset-checkpoint", "0\n2\n__cluster_metadata 0 77\nevents 0 46\n");
+    spit(dir->path, ".kafka_cleanshutdown", "");
+    spit(dir->path, "meta.properties", "#\nversion=1\n");
+    spit(dir->path, "note-7", "a plain file\n");
+    struct kj_store *store = open_store(dir->path);
+    assert_int_equal(count_events(store, KAJA_EVENT_RECOVERED), 0);
+    struct kj_topic *topic = topic_of(store, "events");
+    char id[23];
+    kj_uuid_text(kj_topic_id(topic), id);
+    assert_string_equal(id, "ASNFZ4mrze8RIjNEVWZ3iA");
+    assert_true(kj_topic_adopted(topic));
+    assert_int_equal(kj_topic_partition_count(topic), 1);
+    struct kj_partition *partition = partition_of(topic, 0);
+    assert_int_equal(kj_log_end(kj_partition_log(partition)), 46);
+    assert_true(count_records(partition) > 0);
+    /* No limit that nobody chose takes anything away; one that somebody sets does. */
+    struct kj_log_config config;
+    kj_topic_config(topic, &config);
+    assert_int_equal(config.retention_ms, -1);
+    assert_ok(kj_retention_now(store));
+    assert_int_equal(kj_log_start(kj_partition_log(partition)), 0);
+    int64_t offset;
+    assert_ok(append_text(partition, "ours", true, &offset));
+    assert_int_equal(offset, 46);
+    kj_topic_release(topic);
+    assert_ok(kj_store_close(store));
+    assert_true(is_clean(dir->path));
+    char *points = slurp(dir->path, "recovery-point-offset-checkpoint");
+    assert_non_null(strstr(points, "events 0 47\n"));
+    assert_non_null(strstr(points, "__cluster_metadata 0 77\n"));
+    free(points);
+    char *meta = slurp(dir->path, "meta.properties");
+    assert_string_equal(meta, "#\nversion=1\n");
+    free(meta);
+    assert_true(exists(dir->path, "note-7"));
+    store = open_store(dir->path);
+    topic = topic_of(store, "events");
+    assert_true(kj_topic_adopted(topic));
+    kj_topic_release(topic);
+    assert_ok(kj_store_close(store));
+}
+
+static void not_whole_not_adopted(void **state)
+{
+    const struct temp_dir *dir = *state;
+    struct kj_store_options options = test_options(dir->path);
+    struct kj_store *store;
+    char from[256], to[256];
+    put_events(dir, "events-0");
+    put_events(dir, "events-2");
+    spit(dir->path, ".kafka_cleanshutdown", "");
+    assert_err(kj_store_open(&options, &store), KAJA_ERR_INVALID_PARTITIONS);
+    assert_non_null(strstr(kaja_error_detail(), "events"));
+    assert_true(is_clean(dir->path));
+    assert_false(exists(dir->path, "kaja.catalog"));
+    (void)snprintf(from, sizeof from, "%s/events-2", dir->path);
+    (void)snprintf(to, sizeof to, "%s/events-1", dir->path);
+    assert_int_equal(rename(from, to), 0);
+    spit(dir->path, "events-1/partition.metadata", "version: 0\ntopic_id: BSNFZ4mrze8RIjNEVWZ3iA");
+    assert_err(kj_store_open(&options, &store), KAJA_ERR_NOT_KAJA);
+    (void)snprintf(to, sizeof to, "%s/events-1/partition.metadata", dir->path);
+    assert_int_equal(unlink(to), 0); /* without one it gets the others' id */
+    assert_ok(kj_store_open(&options, &store));
+    assert_ok(kj_store_close(store));
+    char *metadata = slurp(dir->path, "events-1/partition.metadata");
+    assert_string_equal(metadata, "version: 0\ntopic_id: ASNFZ4mrze8RIjNEVWZ3iA");
+    free(metadata);
+    /* Another partition comes later. */
+    put_events(dir, "events-2");
+    assert_ok(kj_store_open(&options, &store));
+    struct kj_topic *topic = topic_of(store, "events");
+    assert_int_equal(kj_topic_partition_count(topic), 3);
+    assert_int_equal(kj_log_end(kj_partition_log(partition_of(topic, 2))), 46);
+    kj_topic_release(topic);
+    /* One that appears while the directory is open is not written over. */
+    put_events(dir, "strange-0");
+    assert_err(kj_topic_create(store, "strange", 1, NULL, 0), KAJA_ERR_TOPIC_ALREADY_EXISTS);
+    assert_ok(kj_store_close(store));
+}
+
+static void links_are_refused(void **state)
+{
+    const struct temp_dir *dir = *state;
+    struct kj_store_options options = test_options(dir->path);
+    struct kj_store *store;
+    char path[256];
+    (void)snprintf(path, sizeof path, "%s/events-0", dir->path);
+    assert_int_equal(symlink("/etc", path), 0);
+    assert_err(kj_store_open(&options, &store), KAJA_ERR_NOT_KAJA);
+    assert_non_null(strstr(kaja_error_detail(), "events-0"));
+    assert_int_equal(unlink(path), 0);
+    static const char *const names[] = {"kaja.lock", "kaja.catalog", ".lock"};
+    for (size_t i = 0; i < 3; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s", dir->path, names[i]);
+        (void)unlink(path);
+        assert_int_equal(symlink("/tmp/kaja-no-such-file", path), 0);
+        assert_err(kj_store_open(&options, &store), KAJA_ERR_NOT_KAJA);
+        assert_int_equal(unlink(path), 0);
+    }
+    assert_false(exists("/tmp", "kaja-no-such-file"));
+}
+
+/* A directory that cannot be loaded spoils its own partition only. */
+static void one_that_is_gone_does_not_keep_the_others_away(void **state)
+{
+    const struct temp_dir *dir = *state;
+    struct kj_store *store = open_store(dir->path);
+    assert_ok(kj_topic_create(store, "a", 1, NULL, 0));
+    assert_ok(kj_topic_create(store, "b", 1, NULL, 0));
+    assert_ok(kj_store_close(store));
+    char command[512];
+    (void)snprintf(command, sizeof command, "rm -rf '%s/a-0' '%s/.kafka_cleanshutdown'", dir->path, dir->path);
+    assert_int_equal(system(command), 0);
+    store = open_store(dir->path);
+    assert_int_equal(count_events(store, KAJA_EVENT_BACKGROUND), 1);
+    struct kj_topic *topic = topic_of(store, "b");
+    assert_ok(append_text(partition_of(topic, 0), "x", false, NULL));
+    kj_topic_release(topic);
+    topic = topic_of(store, "a");
+    struct kj_partition *partition;
+    assert_true(kj_topic_partition(topic, 0, &partition) != 0);
+    kj_topic_release(topic);
+    assert_ok(kj_store_close(store));
+    assert_false(is_clean(dir->path)); /* something was not recovered */
+    store = open_store(dir->path);
+    assert_ok(kj_topic_delete(store, "a"));
+    assert_ok(kj_store_close(store));
+    store = open_store(dir->path);
+    assert_ok(kj_store_close(store));
+    assert_true(is_clean(dir->path));
+}
+
+/* --- reading only --- */
+
+static char *listing(const char *path)
+{
+    char command[512];
+    (void)snprintf(command, sizeof command, "cd '%s' && ls -laR --time-style=full-iso . && cat kaja.* *checkpoint 2>/dev/null | cksum",
+                   path);
+    FILE *f = popen(command, "r");
+    char *text = calloc(1, 1 << 16);
+    assert_non_null(f);
+    assert_non_null(text);
+    (void)!fread(text, 1, (1 << 16) - 1, f);
+    (void)pclose(f);
+    return text;
+}
+
+static void reading_changes_nothing(void **state)
+{
+    const struct temp_dir *dir = *state;
+    struct kj_store *store = open_store(dir->path);
+    assert_ok(kj_topic_create(store, "t", 2, NULL, 0));
+    struct kj_topic *topic = topic_of(store, "t");
+    for (int i = 0; i < 5; i++)
+        assert_ok(append_text(partition_of(topic, 0), "x", false, NULL));
+    kj_topic_release(topic);
+    assert_ok(kj_store_close(store));
+    char *before = listing(dir->path);
+    struct kj_store_options options = test_options(dir->path);
+    options.read_only = true;
+    assert_ok(kj_store_open(&options, &store));
+    topic = topic_of(store, "t");
+    struct kj_partition *partition = partition_of(topic, 0);
+    assert_int_equal(count_records(partition), 5);
+    assert_int_equal(kj_log_durable(kj_partition_log(partition)), 5);
+    assert_err(append_text(partition, "x", false, NULL), KAJA_ERR_READ_ONLY);
+    assert_err(kj_topic_create(store, "u", 1, NULL, 0), KAJA_ERR_READ_ONLY);
+    assert_err(kj_topic_delete(store, "t"), KAJA_ERR_READ_ONLY);
+    assert_err(kj_store_flush(store, &partition, 1), KAJA_ERR_READ_ONLY);
+    int64_t offset;
+    assert_err(kj_partition_delete_records(partition, 1, &offset), KAJA_ERR_READ_ONLY);
+    struct kj_topic *none;
+    assert_err(kj_topic_find(store, "u", true, &none), KAJA_ERR_UNKNOWN_TOPIC_OR_PARTITION);
+    assert_ok(kj_store_step(store));
+    offset = 5;
+    assert_err(kj_store_wait(store, &partition, &offset, 1, false, NULL, 0,
+                             kj_mono_ns(&kj_clock_system) + 50000000),
+               KAJA_ERR_TIMED_OUT);
+    char *after = listing(dir->path);
+    assert_string_equal(before, after);
+    free(before);
+    free(after);
+
+    /* Somebody comes, writes, and goes; the reader follows. */
+    struct kj_store *writer = open_store(dir->path);
+    struct kj_topic *written = topic_of(writer, "t");
+    assert_ok(append_text(partition_of(written, 0), "y", false, NULL));
+    assert_ok(kj_store_wait(store, &partition, &offset, 1, false, NULL, 0,
+                            kj_mono_ns(&kj_clock_system) + 2000000000));
+    assert_int_equal(count_records(partition), 6);
+    assert_ok(append_text(partition_of(written, 0), "y", false, NULL));
+    assert_int_equal(count_records(partition), 7); /* now it follows the words */
+    assert_ok(kj_topic_create(writer, "u", 1, NULL, 0));
+    kj_topic_release(topic_of(store, "u"));
+    kj_topic_release(written);
+    assert_ok(kj_store_close(writer));
+    writer = open_store(dir->path);
+    written = topic_of(writer, "t");
+    assert_ok(append_text(partition_of(written, 0), "z", false, NULL));
+    offset = 7;
+    assert_ok(kj_store_wait(store, &partition, &offset, 1, false, NULL, 0,
+                            kj_mono_ns(&kj_clock_system) + 2000000000));
+    assert_int_equal(count_records(partition), 8);
+    assert_int_equal(kj_store_metric(store, KJ_METRIC_LIVE_HANDLES), 1);
+    kj_topic_release(written);
+    assert_ok(kj_store_close(writer));
+    kj_topic_release(topic);
+    assert_ok(kj_store_close(store));
+}
+
+static void reading_a_brokers_directory(void **state)
+{
+    const struct temp_dir *dir = *state;
+    put_events(dir, "events-0");
+    char *before = listing(dir->path);
+    struct kj_store_options options = test_options(dir->path);
+    struct kj_store *store;
+    options.read_only = true;
+    assert_ok(kj_store_open(&options, &store));
+    struct kj_topic *topic = topic_of(store, "events");
+    assert_int_equal(kj_log_end(kj_partition_log(partition_of(topic, 0))), 46);
+    kj_topic_release(topic);
+    assert_ok(kj_store_close(store));
+    char *after = listing(dir->path);
+    assert_string_equal(before, after);
+    free(before);
+    free(after);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_brokers_partition, setup, teardown),
+        cmocka_unit_test_setup_teardown(not_whole_not_adopted, setup, teardown),
+        cmocka_unit_test_setup_teardown(links_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_that_is_gone_does_not_keep_the_others_away, setup, teardown),
+        cmocka_unit_test_setup_teardown(reading_changes_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(reading_a_brokers_directory, setup, teardown),
+    };
+    prefer_memory();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

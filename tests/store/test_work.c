@@ -1,0 +1,595 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Flushing together, waiting for records, and the work that is done on the side.
+ */
+#include "store_test.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+static int setup(void **state)
+{
+    static struct temp_dir dir;
+    dir = temp_dir_new();
+    *state = &dir;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    temp_dir_free(*state);
+    return 0;
+}
+
+static int64_t now(void)
+{
+    return kj_mono_ns(&kj_clock_system);
+}
+
+/* --- flushing --- */
+
+static void a_flush_makes_readable(void **state)
+{
+    const struct temp_dir *dir = *state;
+    struct kj_store *store = open_store(dir->path);
+    assert_ok(kj_topic_create(store, "t", 3, NULL, 0));
+    struct kj_topic *topic = topic_of(store, "t");
+    struct kj_partition *p[3];
+    for (int i = 0; i < 3; i++) {
+        p[i] = partition_of(topic, i);
+        assert_ok(append_text(p[i], "x", true, NULL));
+        assert_int_equal(count_records(p[i]), 0); /* not yet at the level that was asked for */
+        assert_true(kj_log_flush_due(kj_partition_log(p[i])));
+    }
+    assert_ok(kj_store_flush(store, p, 2));
+    assert_int_equal(count_records(p[0]), 1);
+    assert_int_equal(count_records(p[1]), 1);
+    assert_int_equal(count_records(p[2]), 0);
+    assert_int_equal(kj_store_metric(store, KJ_METRIC_FLUSH_CALLS), 1);
+    assert_int_equal(kj_store_metric(store, KJ_METRIC_FLUSH_PARTITIONS), 2);
+    assert_ok(kj_store_flush(store, p, 2)); /* nothing to do */
+    assert_int_equal(kj_store_metric(store, KJ_METRIC_FLUSH_CALLS), 1);
+    assert_ok(kj_store_flush(store, NULL, 0));
+    assert_int_equal(count_records(p[2]), 1);
+    struct kj_partition *twice[4] = {p[0], p[1], p[0], p[1]};
+    assert_ok(append_text(p[0], "x", true, NULL));
+    assert_ok(kj_store_flush(store, twice, 4));
+    assert_int_equal(count_records(p[0]), 2);
+    kj_topic_release(topic);
+    assert_ok(kj_store_close(store));
+}
+
+struct flusher_thread {
+    struct kj_store *store;
+    struct kj_topic *topic;
+    int number, rounds;
+    int err;
+};
+
+static void *append_and_flush(void *arg)
+{
+    struct flusher_thread *t = arg;
+    for (int i = 0; i < t->rounds && t->err == 0; i++) {
+        struct kj_partition *p[2];
+        int64_t offset = 0;
+        t->err = kj_topic_partition(t->topic, t->number % 4, &p[0]);
+        if (t->err == 0)
+            t->err = kj_topic_partition(t->topic, (t->number + 1) % 4, &p[1]);
+        if (t->err == 0)
+            t->err = append_text(p[0], "together", true, &offset);
+        if (t->err == 0)
+            t->err = kj_store_flush(t->store, p, 2);
+        if (t->err == 0 && kj_log_durable(kj_partition_log(p[0])) <= offset)
+            t->err = KAJA_ERR_STATE;
+    }
+    return NULL;
+}
+
+/* Two handles, whose flushes overlap on the same partitions in both orders: nobody waits for ever. */
+static void threads_of_two_handles_flush_together(void **state)
+{
+    const struct temp_dir *dir = *state;
+    enum { THREADS = 8, ROUNDS = 40 };
+    struct kj_store *stores[2] = {open_store(dir->path), open_store(dir->path)};
+    assert_ok(kj_topic_create(stores[0], "t", 4, NULL, 0));
+    struct kj_topic *topics[2] = {topic_of(stores[0], "t"), topic_of(stores[1], "t")};
+    struct flusher_thread threads[THREADS];
+    pthread_t ids[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        threads[i] = (struct flusher_thread){stores[i % 2], topics[i % 2], i / 2, ROUNDS, 0};
+        assert_int_equal(pthread_create(&ids[i], NULL, append_and_flush, &threads[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_join(ids[i], NULL), 0);
+    int64_t count = 0;
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(threads[i].err, 0);
+    for (int i = 0; i < 4; i++)
+        count += count_records(partition_of(topics[0], i));
+    assert_int_equal(count, THREADS * ROUNDS);
+    kj_topic_release(topics[0]);
+    kj_topic_release(topics[1]);
+    assert_ok(kj_store_close(stores[0]));
+    assert_ok(kj_store_close(stores[1]));
+    assert_true(is_clean(dir->path));
+}
+
+static int fail_sync(void *arg, const char *op, const char *path)
+{
+    const atomic_int *on = arg;
+    return atomic_load(on) != 0 && strcmp(op, "sync") == 0 && strstr(path, "t-0/") != NULL ? EIO : 0;
+}
+
+static void a_failed_flush_is_told_and_leaves_no_marker(void **state)
+{
+    const struct temp_dir *dir = *state;
+    static atomic_int on;
+    struct kj_store_options options = test_options(dir->path);
+    struct kj_store *store;
+    options.io_step = fail_sync;
+    options.step_arg = &on;
+    assert_ok(kj_store_open(&options, &store));
+    assert_ok(kj_topic_create(store, "t", 2, NULL, 0));
+    struct kj_topic *topic = topic_of(store, "t");
+    struct kj_partition *p[2] = {partition_of(topic, 0), partition_of(topic, 1)};
+    assert_ok(append_text(p[0], "x", true, NULL));
+    assert_ok(append_text(p[1], "x", true, NULL));
+    atomic_store(&on, 1);
+    assert_err(kj_store_flush(store, p, 2), KAJA_ERR_POISONED);
+    atomic_store(&on, 0);
+    assert_int_equal(count_records(p[1]), 1); /* the other one is none the worse */
+    assert_int_equal(kj_store_metric(store, KJ_METRIC_FLUSH_ERRORS), 1);
+    assert_err(append_text(p[0], "x", false, NULL), KAJA_ERR_POISONED);
+    assert_ok(append_text(p[1], "x", false, NULL));
+    assert_int_equal(count_events(store, KAJA_EVENT_POISONED), 1);
+    kj_topic_release(topic);
+    assert_ok(kj_store_close(store));
+    assert_false(is_clean(dir->path));
+    store = open_store(dir->path);
+    assert_int_equal(count_events(store, KAJA_EVENT_RECOVERED), 2);
+    topic = topic_of(store, "t");
+    assert_ok(append_text(partition_of(topic, 0), "x", false, NULL));
+    kj_topic_release(topic);
+    assert_ok(kj_store_close(store));
+    assert_true(is_clean(dir->path));
+}
+
+/* --- waiting --- */
+
+struct waiter_thread {
+    struct kj_store *store;
+    struct kj_partition *partition;
+    int64_t offset;
+    bool durable_only;
+    _Atomic uint32_t *extra;
+    int64_t deadline_ns;
+    int64_t woke_ns;
+    int err;
+};
+
+static void *wait_for_records(void *arg)
+{
+    struct waiter_thread *w = arg;
+    w->err = kj_store_wait(w->store, &w->partition, &w->offset, 1, w->durable_only, w->extra, 0, w->deadline_ns);
+    w->woke_ns = now();
+    return NULL;
+}
+
+static void nap_ms(int ms)
+{
+    (void)usleep((useconds_t)ms * 1000);
+}
+
+static void readers_wake_when_there_is_something(void **state)
+{
+    const struct temp_dir *dir = *state;
+    struct kj_store *a = open_store(dir->path), *b = open_store(dir->path);
+    assert_ok(kj_topic_create(a, "t", 1, NULL, 0));
+    struct kj_topic *ta = topic_of(a, "t"), *tb = topic_of(b, "t");
+    struct kj_partition *pa = partition_of(ta, 0);
+    struct waiter_thread w = {b, partition_of(tb, 0), 0, false, NULL, now() + 10000000000, 0, 0};
+    pthread_t id;
+    /* acks=1 */
+    assert_int_equal(pthread_create(&id, NULL, wait_for_records, &w), 0);
+    nap_ms(30);
+    int64_t began = now();
+    assert_ok(append_text(pa, "x", false, NULL));
+    assert_int_equal(pthread_join(id, NULL), 0);
+    assert_ok(w.err);
+    assert_true(w.woke_ns - began < 300000000);
+    /* acks=all: with the flush, not before */
+    w.offset = 1;
+    assert_int_equal(pthread_create(&id, NULL, wait_for_records, &w), 0);
+    nap_ms(30);
+    began = now();
+    assert_ok(append_text(pa, "x", true, NULL));
+    assert_ok(kj_store_flush(a, &pa, 1));
+    assert_int_equal(pthread_join(id, NULL), 0);
+    assert_ok(w.err);
+    assert_true(w.woke_ns - began < 300000000);
+    /* durable only: acks=1 does not wake it, a flush does */
+    assert_ok(append_text(pa, "x", false, NULL));
+    w.offset = 2;
+    w.durable_only = true;
+    w.deadline_ns = now() + 50000000;
+    (void)wait_for_records(&w);
+    assert_int_equal(w.err, KAJA_ERR_TIMED_OUT);
+    w.deadline_ns = now() + 10000000000;
+    assert_int_equal(pthread_create(&id, NULL, wait_for_records, &w), 0);
+    nap_ms(30);
+    assert_ok(kj_store_flush(a, &pa, 1));
+    assert_int_equal(pthread_join(id, NULL), 0);
+    assert_ok(w.err);
+    /* somebody else's word, and a topic that goes */
+    _Atomic uint32_t extra = 0;
+    w.offset = 100;
+    w.extra = &extra;
+    assert_int_equal(pthread_create(&id, NULL, wait_for_records, &w), 0);
+    nap_ms(30);
+    began = now();
+    atomic_store(&extra, 1);
+    kj_shared_wake_extra(&extra);
+    assert_int_equal(pthread_join(id, NULL), 0);
+    assert_ok(w.err);
+    assert_true(w.woke_ns - began < 300000000);
+    w.extra = NULL;
+    assert_int_equal(pthread_create(&id, NULL, wait_for_records, &w), 0);
+    nap_ms(30);
+    began = now();
+    assert_ok(kj_topic_delete(a, "t"));
+    assert_int_equal(pthread_join(id, NULL), 0);
+    assert_ok(w.err);
+    assert_true(w.woke_ns - began < 300000000);
+    kj_topic_release(ta);
+    kj_topic_release(tb);
+    assert_ok(kj_store_close(a));
+    assert_ok(kj_store_close(b));
+}
+
+static int append_durable_and_die(void *arg)
+{
+    struct kj_store_options options = test_options(arg);
+    struct kj_store *store;
+    struct kj_topic *topic;
+    struct kj_partition *partition;
+    KJ_TRY(kj_store_open(&options, &store));
+    KJ_TRY(kj_topic_find(store, "t", false, &topic));
+    KJ_TRY(kj_topic_partition(topic, 0, &partition));
+    KJ_TRY(append_text(partition, "orphan", true, NULL));
+    return kill(getpid(), SIGKILL); /* before its flush */
+}
+
+static void what_a_dead_writer_left_is_flushed(void **state)
+{
+    struct temp_dir *dir = *state;
+    struct kj_store *store = open_store(dir->path);
+    assert_ok(kj_topic_create(store, "t", 1, NULL, 0));
+    struct kj_topic *topic = topic_of(store, "t");
+    struct waiter_thread w = {store, partition_of(topic, 0), 0, false, NULL, now() + 10000000000, 0, 0};
+    assert_int_equal(child_end(child_start(append_durable_and_die, dir->path)), 1000 + SIGKILL);
+    assert_int_equal(count_records(w.partition), 0);
+    int64_t began = now();
+    (void)wait_for_records(&w);
+    assert_ok(w.err);
+    assert_true(now() - began < 1000000000);
+    assert_int_equal(count_records(w.partition), 1);
+    kj_topic_release(topic);
+    assert_ok(kj_store_close(store));
+}
+
+/* --- on the side --- */
+
+struct counted_task {
+    struct kj_store_task task;
+    _Atomic int runs;
+    int64_t next_ns;
+};
+
+static int64_t count_run(void *arg)
+{
+    struct counted_task *task = arg;
+    atomic_fetch_add(&task->runs, 1);
+    return task->next_ns;
+}
+
+static void tasks_run_in_steps_and_in_the_worker(void **state)
+{
+    const struct temp_dir *dir = *state;
+    struct kj_store_options options = test_options(dir->path);
+    struct kj_store *store;
+    struct counted_task task = {.task = {count_run, &task, NULL}, .next_ns = INT64_MAX};
+    assert_ok(kj_store_open(&options, &store));
+    assert_false(kj_store_has_worker(store));
+    kj_store_task_add(store, &task.task);
+    assert_true(kj_store_next_deadline_ns(store) <= now());
+    assert_ok(kj_store_step(store));
+    assert_int_equal(atomic_load(&task.runs), 1);
+    assert_true(kj_store_next_deadline_ns(store) > now() + 1000000000); /* idle: the checkpoints, in a minute */
+    task.next_ns = 1;
+    assert_ok(kj_store_step(store));
+    assert_int_equal(kj_store_next_deadline_ns(store), 1);
+    kj_store_task_remove(store, &task.task);
+    assert_ok(kj_store_step(store));
+    assert_int_equal(atomic_load(&task.runs), 2);
+    assert_ok(kj_store_close(store));
+
+    options.background_threads = 1;
+    assert_ok(kj_store_open(&options, &store));
+    assert_true(kj_store_has_worker(store));
+    assert_int_equal(kj_store_next_deadline_ns(store), INT64_MAX);
+    task.next_ns = INT64_MAX;
+    atomic_store(&task.runs, 0);
+    kj_store_task_add(store, &task.task);
+    for (int i = 0; i < 200 && atomic_load(&task.runs) == 0; i++)
+        nap_ms(5);
+    assert_true(atomic_load(&task.runs) > 0);
+    kj_store_task_remove(store, &task.task);
+    int runs = atomic_load(&task.runs);
+    kj_store_poke(store);
+    nap_ms(20);
+    assert_int_equal(atomic_load(&task.runs), runs);
+    assert_ok(kj_store_close(store));
+}
+
+/* Small segments, so that retention has something to take. */
+static int small_segments(const struct kj_property *topic, size_t topic_count,
+                          const struct kj_property *directory, size_t directory_count,
+                          struct kj_log_config *ret_config)
+{
+    struct kj_log_config config;
+    (void)directory;
+    (void)directory_count;
+    kj_log_config_defaults(&config);
+    config.segment_bytes = 1000;
+    config.retention_ms = -1;
+    for (size_t i = 0; i < topic_count; i++) {
+        if (strcmp(topic[i].name, "retention.bytes") == 0)
+            config.retention_bytes = atoll(topic[i].value);
+        if (strcmp(topic[i].name, "cleanup.policy") == 0)
+            config.cleanup_delete = !(config.cleanup_compact = strcmp(topic[i].value, "compact") == 0);
+    }
+    *ret_config = config;
+    return 0;
+}
+
+static void fill(struct kj_partition *partition, int batches)
+{
+    char value[101];
+    memset(value, 'v', 100);
+    value[100] = '\0';
+    for (int i = 0; i < batches; i++)
+        assert_ok(append_text(partition, value, false, NULL));
+}
+
+static void retention_is_done_by_whoever_comes(void **state)
+{
+    const struct temp_dir *dir = *state;
+    struct kj_store_options options = test_options(dir->path);
+    struct kj_store *a, *b;
+    options.rules.log_config = small_segments;
+    assert_ok(kj_store_open(&options, &a));
+    const struct kj_property limit = {"retention.bytes", "2000"};
+    assert_ok(kj_topic_create(a, "t", 1, NULL, 0));
+    struct kj_topic *topic = topic_of(a, "t");
+    struct kj_partition *partition = partition_of(topic, 0);
+    fill(partition, 50);
+    assert_ok(kj_store_step(a));
+    assert_int_equal(kj_log_start(kj_partition_log(partition)), 0);
+    assert_true(kj_store_metric(a, KJ_METRIC_ROLLS) >= 5);
+    assert_int_equal(kj_log_durable(kj_partition_log(partition)), 50); /* closed segments get flushed */
+    assert_ok(kj_topic_alter(a, "t", &limit, 1, NULL, 0));
+    /* Not due for five minutes: nothing. Then whoever steps next does it, also on what it never touched. */
+    assert_ok(kj_store_step(a));
+    assert_int_equal(kj_log_start(kj_partition_log(partition)), 0);
+    kj_shared_store(kj_shared_of(a), KJ_CONTROL_TASKS + KJ_TASK_RETENTION, 0);
+    assert_ok(kj_store_open(&options, &b));
+    assert_ok(kj_store_step(b));
+    assert_true(kj_log_start(kj_partition_log(partition)) > 20);
+    assert_true(kj_store_metric(b, KJ_METRIC_RETENTION_BYTES) > 2000);
+    assert_true(kj_store_metric(b, KJ_METRIC_SEGMENTS_DELETED) >= 2);
+    assert_null(b->loaded);
+    assert_int_equal(count_records(partition), 50 - kj_log_start(kj_partition_log(partition)));
+    /* A roll is followed by retention of its own partition. */
+    int64_t start = kj_log_start(kj_partition_log(partition));
+    fill(partition, 20);
+    assert_ok(kj_store_step(a));
+    assert_true(kj_log_start(kj_partition_log(partition)) > start);
+    /* The log start reaches its checkpoint, other processes and the next open. */
+    int64_t low;
+    assert_ok(kj_partition_delete_records(partition, 69, &low));
+    assert_int_equal(low, 69);
+    assert_err(kj_partition_delete_records(partition, 99, &low), KAJA_ERR_OFFSET_OUT_OF_RANGE);
+    const struct kj_property compact = {"cleanup.policy", "compact"};
+    assert_ok(kj_topic_alter(a, "t", &compact, 1, NULL, 0));
+    assert_err(kj_partition_delete_records(partition, 70, &low), KAJA_ERR_POLICY_VIOLATION);
+    kj_topic_release(topic);
+    assert_ok(kj_store_close(a));
+    assert_ok(kj_store_close(b));
+    assert_ok(kj_store_open(&options, &a));
+    topic = topic_of(a, "t");
+    assert_int_equal(kj_log_start(kj_partition_log(partition_of(topic, 0))), 69);
+    assert_int_equal(count_records(partition_of(topic, 0)), 1);
+    kj_topic_release(topic);
+    assert_ok(kj_store_close(a));
+}
+
+static void checkpoints_are_written_from_time_to_time(void **state)
+{
+    const struct temp_dir *dir = *state;
+    struct kj_store *store = open_store(dir->path);
+    assert_ok(kj_topic_create(store, "t", 1, NULL, 0));
+    struct kj_topic *topic = topic_of(store, "t");
+    struct kj_partition *partition = partition_of(topic, 0);
+    for (int i = 0; i < 4; i++)
+        assert_ok(append_text(partition, "x", i < 3, NULL));
+    assert_ok(kj_store_flush(store, &partition, 1));
+    assert_ok(append_text(partition, "x", false, NULL));
+    int64_t low;
+    assert_ok(kj_partition_delete_records(partition, 2, &low));
+    assert_ok(kj_store_step(store));
+    char *text = slurp(dir->path, "recovery-point-offset-checkpoint");
+    assert_string_equal(text, "0\n1\nt 0 4\n");
+    free(text);
+    text = slurp(dir->path, "log-start-offset-checkpoint");
+    assert_string_equal(text, "0\n1\nt 0 2\n");
+    free(text);
+    text = slurp(dir->path, "replication-offset-checkpoint");
+    assert_string_equal(text, "0\n1\nt 0 5\n");
+    free(text);
+    kj_topic_release(topic);
+    assert_ok(kj_store_close(store));
+}
+
+static void a_full_directory_says_so(void **state)
+{
+    const struct temp_dir *dir = *state;
+    struct kj_store_options options = test_options(dir->path);
+    struct kj_store *store;
+    options.rules.log_config = small_segments;
+    options.disk_max = 5000;
+    assert_ok(kj_store_open(&options, &store));
+    assert_ok(kj_topic_create(store, "t", 1, NULL, 0));
+    struct kj_topic *topic = topic_of(store, "t");
+    struct kj_partition *partition = partition_of(topic, 0);
+    char value[101];
+    memset(value, 'v', 100);
+    value[100] = '\0';
+    int err = 0, appended = 0;
+    while (err == 0 && appended < 1000) {
+        err = append_text(partition, value, false, NULL);
+        appended += err == 0;
+    }
+    assert_err(err, KAJA_ERR_DISK_FULL);
+    assert_true(appended > 20 && appended < 30);
+    assert_int_equal(count_records(partition), appended);
+    /* Room is made by whoever deletes, and found by the next append. */
+    int64_t low;
+    assert_ok(kj_partition_delete_records(partition, -1, &low));
+    assert_ok(append_text(partition, value, false, NULL));
+    kj_topic_release(topic);
+    assert_ok(kj_store_close(store));
+    /* A limit is judged by what is there, also what others left. */
+    options.disk_max = 100;
+    assert_ok(kj_store_open(&options, &store));
+    topic = topic_of(store, "t");
+    assert_err(append_text(partition_of(topic, 0), value, false, NULL), KAJA_ERR_DISK_FULL);
+    kj_topic_release(topic);
+    assert_ok(kj_store_close(store));
+}
+
+static void events_are_bounded(void **state)
+{
+    const struct temp_dir *dir = *state;
+    struct kj_store_options options = test_options(dir->path);
+    struct kj_store *store;
+    struct kj_event event = {.kind = KAJA_EVENT_BACKGROUND};
+    options.event_queue_max = 10;
+    assert_ok(kj_store_open(&options, &store));
+    assert_false(kj_store_event_take(store, &event));
+    for (int i = 0; i < 13; i++) {
+        event.offset = i;
+        kj_store_event_add(store, &event);
+    }
+    assert_int_equal(kj_store_metric(store, KJ_METRIC_EVENTS_DROPPED), 3);
+    for (int i = 0; i < 10; i++) {
+        assert_true(kj_store_event_take(store, &event));
+        assert_int_equal(event.offset, i);
+    }
+    assert_true(kj_store_event_take(store, &event));
+    assert_int_equal(event.kind, KAJA_EVENT_DROPPED);
+    assert_int_equal(event.offset, 3);
+    assert_false(kj_store_event_take(store, &event));
+    assert_ok(kj_store_close(store));
+}
+
+/* --- deleting under load --- */
+
+struct load {
+    const char *path;
+    _Atomic int stop;
+    int err;
+    int64_t appended;
+};
+
+static void *append_all_the_time(void *arg)
+{
+    struct load *load = arg;
+    struct kj_store_options options = test_options(load->path);
+    struct kj_store *store;
+    options.background_threads = 1;
+    load->err = kj_store_open(&options, &store);
+    if (load->err != 0)
+        return NULL;
+    while (atomic_load(&load->stop) == 0 && load->err == 0) {
+        struct kj_topic *topic;
+        struct kj_partition *partition;
+        load->err = kj_topic_find(store, "t", true, &topic);
+        if (load->err != 0)
+            break;
+        int err = kj_topic_partition(topic, 0, &partition);
+        for (int i = 0; i < 50 && err == 0; i++) {
+            err = append_text(partition, "x", i % 8 == 0, NULL);
+            load->appended += err == 0;
+        }
+        if (err == 0)
+            err = kj_store_flush(store, &partition, 1);
+        if (err != 0 && err != KAJA_ERR_UNKNOWN_TOPIC_ID && err != KAJA_ERR_UNKNOWN_PARTITION)
+            load->err = err;
+        kj_topic_release(topic);
+    }
+    int err = kj_store_close(store);
+    if (load->err == 0)
+        load->err = err;
+    return NULL;
+}
+
+static void topics_come_and_go_under_load(void **state)
+{
+    const struct temp_dir *dir = *state;
+    enum { THREADS = 3, ROUNDS = 25 };
+    struct load loads[THREADS] = {0};
+    pthread_t ids[THREADS];
+    struct kj_store *store = open_store(dir->path);
+    for (int i = 0; i < THREADS; i++) {
+        loads[i].path = dir->path;
+        assert_int_equal(pthread_create(&ids[i], NULL, append_all_the_time, &loads[i]), 0);
+    }
+    int deleted = 0;
+    for (int i = 0; i < ROUNDS; i++) {
+        nap_ms(5);
+        int err = kj_topic_delete(store, "t");
+        assert_true(err == 0 || err == KAJA_ERR_UNKNOWN_TOPIC_OR_PARTITION);
+        deleted += err == 0;
+    }
+    for (int i = 0; i < THREADS; i++)
+        atomic_store(&loads[i].stop, 1);
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_join(ids[i], NULL), 0);
+        if (loads[i].err != 0)
+            fail_msg("thread %d: %s", i, kaja_error_name(loads[i].err));
+        assert_true(loads[i].appended > 0);
+    }
+    assert_true(deleted > 0);
+    assert_int_equal(count_events(store, KAJA_EVENT_BACKGROUND), 0);
+    assert_ok(kj_store_close(store));
+    assert_true(is_clean(dir->path));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_flush_makes_readable, setup, teardown),
+        cmocka_unit_test_setup_teardown(threads_of_two_handles_flush_together, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_failed_flush_is_told_and_leaves_no_marker, setup, teardown),
+        cmocka_unit_test_setup_teardown(readers_wake_when_there_is_something, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_a_dead_writer_left_is_flushed, setup, teardown),
+        cmocka_unit_test_setup_teardown(tasks_run_in_steps_and_in_the_worker, setup, teardown),
+        cmocka_unit_test_setup_teardown(retention_is_done_by_whoever_comes, setup, teardown),
+        cmocka_unit_test_setup_teardown(checkpoints_are_written_from_time_to_time, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_full_directory_says_so, setup, teardown),
+        cmocka_unit_test_setup_teardown(events_are_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(topics_come_and_go_under_load, setup, teardown),
+    };
+    prefer_memory();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -33,7 +33,7 @@ static void note_release(struct kj_lock *lock)
             held_count--;
             return;
         }
-    KJ_ASSERT(!"released a lock that was not held");
+    KJ_ASSERT(false && "released a lock that was not held");
 }
 
 bool kj_lock_held(const struct kj_lock *lock)

@@ -84,7 +84,9 @@ enum kj_slot_intent {
     KJ_INTENT_REPLACE = 4   /* repair or compaction: positions change */
 };
 
-/* Numbers of the locks of partition slot i on kaja.lock. */
+/* Numbers of the locks on kaja.lock. Locks of one kind lie side by side: the kernel keeps a handle's
+ * neighbouring ranges as one, and looks through all of them at each call (10,000 flush locks taken three
+ * apart: 215 us for every lock after; side by side: 1 us). */
 enum {
     KJ_LOCK_DOOR = 0,
     KJ_LOCK_PRESENCE = 1,
@@ -92,24 +94,24 @@ enum {
     KJ_LOCK_TASKS = 16,    /* 16 .. 31: one per housekeeping task */
     KJ_LOCK_HANDLES = 1024, /* one byte per live handle, KJ_HANDLES_MAX of them */
     KJ_HANDLES_MAX = 16384,
-    KJ_LOCK_SLOTS = 32768, /* KJ_LOCKS_PER_SLOT per partition slot: append, flush, prepare */
-    KJ_LOCKS_PER_SLOT = 3
+    KJ_LOCK_SLOTS = 32768, /* three kinds, each KJ_LOCK_KIND_SPAN long */
+    KJ_LOCK_KIND_SPAN = 1 << 24
 };
 
 static inline uint64_t kj_append_lock(uint32_t slot_number)
 {
-    return KJ_LOCK_SLOTS + KJ_LOCKS_PER_SLOT * (uint64_t)slot_number;
+    return KJ_LOCK_SLOTS + (uint64_t)slot_number;
 }
 
 static inline uint64_t kj_flush_lock(uint32_t slot_number)
 {
-    return KJ_LOCK_SLOTS + KJ_LOCKS_PER_SLOT * (uint64_t)slot_number + 1;
+    return KJ_LOCK_SLOTS + KJ_LOCK_KIND_SPAN + (uint64_t)slot_number;
 }
 
 /* Held while pages are made ready behind the end, so that a roll does not trim a file that grows. */
 static inline uint64_t kj_prepare_lock(uint32_t slot_number)
 {
-    return KJ_LOCK_SLOTS + KJ_LOCKS_PER_SLOT * (uint64_t)slot_number + 2;
+    return KJ_LOCK_SLOTS + 2 * (uint64_t)KJ_LOCK_KIND_SPAN + slot_number;
 }
 
 #endif

@@ -466,6 +466,30 @@ static void test_beside_writer(void **state)
     assert_int_equal(verify(NULL).count[0], 0);
 }
 
+/* Directories that Apache Kafka wrote: compacted ones, one of a running broker, one that was cut. */
+static void test_kafka(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int64_t batches;
+        int tails;
+    } logs[] = {{"compact-r0", 13, 0}, {"compact-r2", 11, 0},     {"compact-r5", 7, 0},
+                {"events", 32, 0},     {"events-open", 32, 0},    {"recover-after", 31, 0},
+                {"recover-before", 31, 2}};
+    for (size_t i = 0; i < sizeof logs / sizeof logs[0]; i++) {
+        char command[512];
+        (void)snprintf(command, sizeof command, "rm -rf %s/t-0 && cp -R '%s/kafka/logs/%s' %s/t-0 && chmod -R u+w %s",
+                       test_dir, KJ_GOLDEN_DIR, logs[i].name, test_dir, test_dir);
+        assert_int_equal(system(command), 0);
+        struct findings f = verify(NULL);
+        if (f.result.damage != 0 || f.count[0] != logs[i].tails)
+            fail_msg("%s: %s: %s", logs[i].name, f.file, f.text);
+        assert_int_equal(f.count[KAJA_FINDING_UNFLUSHED_TAIL], logs[i].tails);
+        assert_int_equal(f.result.batches, logs[i].batches);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -473,6 +497,7 @@ int main(void)
         test_in_dir(test_tails),   test_in_dir(test_clean_tail),    test_in_dir(test_batch_in_record),
         test_in_dir(test_missing),       test_in_dir(test_indexes),
         test_in_dir(test_foreign), test_in_dir(test_live),          test_in_dir(test_beside_writer),
+        test_in_dir(test_kafka),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,9 +28,9 @@ static const char topic[] = "orders";
 static const struct {
     const char *key, *value;
 } orders[] = {
-    {"ann", "ann orders tea"},   {"bob", "bob orders bread"}, {"cid", "cid orders figs"},
-    {"ann", "ann adds milk"},    {"dan", "dan orders salt"},  {"bob", "bob pays"},
-    {"eve", "eve orders honey"}, {"ann", "ann pays"},         {"cid", "cid takes figs back"},
+    {"ann", "ann orders tea"}, {"bob", "bob orders bread"}, {"joe", "joe orders figs"},
+    {"ann", "ann adds milk"},  {"dan", "dan orders salt"},  {"bob", "bob pays"},
+    {"mia", "mia orders rye"}, {"ann", "ann pays"},         {"joe", "joe takes figs back"},
 };
 enum { ORDER_COUNT = sizeof orders / sizeof *orders };
 
@@ -253,20 +253,23 @@ static const char *meaning_of(const char *name)
                 {".index", "offset -> position in the .log"},
                 {".timeindex", "time -> offset"},
                 {".txnindex", "aborted transactions"},
-                {".snapshot", "what producers sent last, so that a repeated send is noticed"},
+                {".snapshot", "what producers sent last, to notice repeats"},
                 {"leader-epoch-checkpoint", "Kafka's leader epochs; here there is one, 0"},
                 {"partition.metadata", "the topic's id"},
                 {"kaja.catalog", "topics and their properties"},
+                {"kaja.catalog.old", "the same before the last change"},
                 {"kaja.lock", "locks of the processes that share the directory"},
                 {"kaja.control", "offsets that live processes share; rebuilt at need"},
                 {"recovery-point-offset-checkpoint", "what is known to be on the disk"},
                 {"log-start-offset-checkpoint", "where partitions begin after deletions"},
                 {"replication-offset-checkpoint", "how far partitions may be read"},
                 {"cleaner-offset-checkpoint", "how far compaction got"},
-                {".kafka_cleanshutdown", "closed in order: nothing to recover"}};
+                {".kafka_cleanshutdown", "closed in order: nothing to recover"},
+                {".lock", "held while open, so that no broker comes in"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const char *found = strstr(name, rows[i].part);
-        if (found != NULL && strcmp(found, rows[i].part) == 0)
+        bool suffix = rows[i].part[0] == '.';
+        if (found != NULL && strcmp(found, rows[i].part) == 0 && (suffix || found == name))
             return rows[i].meaning;
     }
     return "";

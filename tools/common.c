@@ -230,7 +230,7 @@ static void check_replication_factor(const struct kj_args *args)
 }
 
 struct kaja_store *kj_tool_open(const struct kj_args *args, struct kaja_conf *conf,
-                                 enum kj_open_mode mode)
+                                enum kj_open_mode mode)
 {
     const char *dir = kj_dir(args);
     check_replication_factor(args);

@@ -47,7 +47,7 @@ enum kj_open_mode {
 };
 /* conf gets what the mode needs added; NULL: kj_conf_from_args() is used. */
 struct kaja_store *kj_tool_open(const struct kj_args *args, struct kaja_conf *conf,
-                                 enum kj_open_mode mode);
+                                enum kj_open_mode mode);
 /* Returns status, or 1 with a complaint if closing failed. */
 int kj_tool_close(struct kaja_store *store, int status);
 const char *kj_dir(const struct kj_args *args);

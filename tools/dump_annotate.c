@@ -70,7 +70,7 @@ static void header_fields(const struct page *page, const struct kaja_batch_info 
     field(page, 8, 4, "batchLength", "%d: bytes behind this field", (int)b->bytes - 12);
     field(page, 12, 4, "partitionLeaderEpoch", "%d", (int)b->leader_epoch);
     field(page, 16, 1, "magic", "%d", (int)b->magic);
-    field(page, 17, 4, "crc", "%u: CRC-32C of all that follows, %s", b->crc,
+    field(page, 17, 4, "crc", "%u: CRC-32C of the rest, %s", b->crc,
           b->crc_valid ? "right" : "WRONG");
     field(page, 21, 2, "attributes", "codec %s, %s%s%s%s", b->codec != NULL ? b->codec : "unknown",
           (b->attributes & 8) != 0 ? "LogAppendTime" : "CreateTime",

@@ -326,7 +326,8 @@ void kj_dump_log_file(struct kj_dump *dump, struct kj_dump_report *report)
         kj_json_open(dump->json, "batches", '[');
     }
     if (dump->annotate)
-        puts("Numbers are big-endian; lengths and deltas inside records are zigzag varints: 00 is 0, 01 "
+        puts("Numbers are big-endian; lengths and deltas inside records are zigzag varints: 00 is "
+             "0, 01 "
              "is -1, 02 is 1.");
     /* Of a compressed batch only the records' meaning can be shown, not their bytes in the file. */
     bool deep = dump->deep || dump->annotate;

@@ -16,7 +16,7 @@ took=$((($(date +%s%N) - start) / 1000000))
 [ "$(awk 'length > 110' out | wc -l)" -eq 0 ] || complain "lines longer than 110"
 grep -q "$(printf '\033')" out && complain "control characters in a pipe"
 # The arithmetic shown is right, and the partition is the one it gives.
-awk '$1 ~ /^(ann|bob|cid|dan|eve)$/ && $0 ~ /orders-[0-2] +[0-9]+$/ && NF > 6 {
+awk '$1 ~ /^(ann|bob|dan|joe|mia)$/ && $0 ~ /orders-[0-2] +[0-9]+$/ && NF > 6 {
     hash = $(NF - 4); masked = $(NF - 3); rest = $(NF - 2); partition = $(NF - 1); seen++
     if ((hash + 2147483648) % 2147483648 != masked || masked % 3 != rest || partition != "orders-" rest)
         print "wrong: " $0 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * store/adopt.c - partition directories that no catalog knows: a broker's, or files that somebody put
- * there. They become topics as they are, with the ids in their partition.metadata, if they are whole:
- * partitions 0 .. n-1, all of one id. Everything else in the root is left alone.
+ * store/adopt.c - partition directories that no catalog knows: a broker's, or files that somebody
+ * put there. They become topics as they are, with the ids in their partition.metadata, if they are
+ * whole: partitions 0 .. n-1, all of one id. Everything else in the root is left alone.
  */
 #include "store/internal.h"
 
@@ -33,9 +33,10 @@ static int note(void *arg, const char *name, enum kj_io_type type)
         strcmp(found.topic, "__cluster_metadata") == 0)
         return 0;
     if (type == KJ_IO_LINK) {
-        scan->err = kj_err_at(kj_err(KAJA_ERR_NOT_KAJA,
-                                     "%s is a symbolic link: kaja keeps to its directory and follows none", name),
-                              found.topic, found.partition, -1, -1);
+        scan->err = kj_err_at(
+            kj_err(KAJA_ERR_NOT_KAJA,
+                   "%s is a symbolic link: kaja keeps to its directory and follows none", name),
+            found.topic, found.partition, -1, -1);
         return -1;
     }
     void *items = scan->items;
@@ -81,8 +82,8 @@ int kj_looks_like_ours(struct kj_io *io, bool *ret_yes)
 /* --- ids --- */
 
 /* *ret_has is false if the directory has no partition.metadata. */
-static int id_of(struct kj_store *store, const char *topic, int32_t partition, uint8_t id[static 16],
-                 bool *ret_has)
+static int id_of(struct kj_store *store, const char *topic, int32_t partition,
+                 uint8_t id[static 16], bool *ret_has)
 {
     char dir[KJ_DIR_NAME_MAX + 1];
     *ret_has = false;
@@ -97,9 +98,10 @@ static int id_of(struct kj_store *store, const char *topic, int32_t partition, u
     return err;
 }
 
-/* The id that all of the partitions [from, to) which have one agree on; known: id says which it must be. */
-static int common_id(struct kj_store *store, const char *topic, int32_t from, int32_t to, uint8_t id[static 16],
-                     bool *ret_known)
+/* The id that all of the partitions [from, to) which have one agree on; known: id says which it
+ * must be. */
+static int common_id(struct kj_store *store, const char *topic, int32_t from, int32_t to,
+                     uint8_t id[static 16], bool *ret_known)
 {
     for (int32_t p = from; p < to; p++) {
         uint8_t this_id[16];
@@ -107,7 +109,8 @@ static int common_id(struct kj_store *store, const char *topic, int32_t from, in
         KJ_TRY(id_of(store, topic, p, this_id, &has));
         if (has && *ret_known && memcmp(id, this_id, sizeof this_id) != 0)
             return kj_err_at(kj_err(KAJA_ERR_NOT_KAJA,
-                                    "%s-%d does not belong to the other partitions of %s: its partition.metadata has "
+                                    "%s-%d does not belong to the other partitions of %s: its "
+                                    "partition.metadata has "
                                     "another topic id",
                                     topic, p, topic),
                              topic, p, -1, -1);
@@ -140,7 +143,8 @@ int kj_adopt_ids(struct kj_store *store, const struct kj_catalog *catalog)
 static int err_gap(const char *topic, int32_t missing, int32_t last)
 {
     return kj_err_at(kj_err(KAJA_ERR_INVALID_PARTITIONS,
-                            "topic %s has a partition directory %s-%d but none for partition %d: a topic is adopted whole "
+                            "topic %s has a partition directory %s-%d but none for partition %d: a "
+                            "topic is adopted whole "
                             "or not at all; put the others there, or take these away",
                             topic, topic, last, missing),
                      topic, missing, -1, -1);
@@ -154,7 +158,8 @@ static void id_from_name(const char *name, uint8_t id[static 16])
     kj_put_be64(id + 8, hash.low64);
 }
 
-static int adopt_new(struct kj_store *store, struct kj_catalog *catalog, const char *name, int32_t count)
+static int adopt_new(struct kj_store *store, struct kj_catalog *catalog, const char *name,
+                     int32_t count)
 {
     struct kj_catalog_topic *topic;
     uint8_t id[16];
@@ -172,8 +177,8 @@ static int adopt_new(struct kj_store *store, struct kj_catalog *catalog, const c
 }
 
 /* Partition directories behind those that the catalog has. */
-static int adopt_more(struct kj_store *store, struct kj_catalog *catalog, struct kj_catalog_topic *topic,
-                      int32_t count)
+static int adopt_more(struct kj_store *store, struct kj_catalog *catalog,
+                      struct kj_catalog_topic *topic, int32_t count)
 {
     uint8_t id[16];
     bool known = true;
@@ -186,8 +191,8 @@ static int adopt_more(struct kj_store *store, struct kj_catalog *catalog, struct
 }
 
 /* The directories [0, count) of one topic. */
-static int adopt_topic(struct kj_store *store, struct kj_catalog *catalog, const struct found *found,
-                       size_t count, bool *ret_changed)
+static int adopt_topic(struct kj_store *store, struct kj_catalog *catalog,
+                       const struct found *found, size_t count, bool *ret_changed)
 {
     const char *name = found[0].topic;
     struct kj_catalog_topic *topic = kj_catalog_find(catalog, name);
@@ -205,7 +210,8 @@ static int adopt_topic(struct kj_store *store, struct kj_catalog *catalog, const
     if (next == have)
         return 0;
     *ret_changed = true;
-    return topic == NULL ? adopt_new(store, catalog, name, next) : adopt_more(store, catalog, topic, next);
+    return topic == NULL ? adopt_new(store, catalog, name, next)
+                         : adopt_more(store, catalog, topic, next);
 }
 
 int kj_adopt(struct kj_store *store, struct kj_catalog *catalog, bool *ret_changed)
@@ -214,7 +220,8 @@ int kj_adopt(struct kj_store *store, struct kj_catalog *catalog, bool *ret_chang
     *ret_changed = false;
     int err = scan_root(store->io, &scan);
     for (size_t i = 0, next; i < scan.count && err == 0; i = next) {
-        for (next = i + 1; next < scan.count && strcmp(scan.items[next].topic, scan.items[i].topic) == 0;)
+        for (next = i + 1;
+             next < scan.count && strcmp(scan.items[next].topic, scan.items[i].topic) == 0;)
             next++;
         err = adopt_topic(store, catalog, &scan.items[i], next - i, ret_changed);
     }

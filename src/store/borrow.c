@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * store/borrow.c - a log for one piece of work on a partition that perhaps nobody here uses. The locks
- * between processes do not exclude threads of one handle: each partition has one log object at a time
- * through which this handle takes them. Where there is none yet, a spare one is made, and whoever wants
- * to load the partition waits until it is given back.
+ * store/borrow.c - a log for one piece of work on a partition that perhaps nobody here uses. The
+ * locks between processes do not exclude threads of one handle: each partition has one log object
+ * at a time through which this handle takes them. Where there is none yet, a spare one is made, and
+ * whoever wants to load the partition waits until it is given back.
  */
 #include "store/settle.h"
 
@@ -34,7 +34,8 @@ static int find_object(struct kj_store *store, const struct kj_catalog_topic *fr
 }
 
 int kj_slot_borrow(struct kj_store *store, const struct kj_catalog *catalog,
-                   const struct kj_catalog_topic *topic, int32_t partition, struct kj_borrowed *ret_borrowed)
+                   const struct kj_catalog_topic *topic, int32_t partition,
+                   struct kj_borrowed *ret_borrowed)
 {
     struct kj_borrowed borrowed = {.spare = true};
     kj_lock_acquire(&store->lock);
@@ -67,7 +68,8 @@ int kj_borrowed_load(struct kj_store *store, struct kj_borrowed *borrowed)
 {
     if (!borrowed->spare)
         return 0;
-    return kj_slot_load(store, kj_session_of(store), borrowed->log, borrowed->spare_log.slot_number);
+    return kj_slot_load(store, kj_session_of(store), borrowed->log,
+                        borrowed->spare_log.slot_number);
 }
 
 void kj_borrowed_return(struct kj_borrowed *borrowed)

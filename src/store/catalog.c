@@ -56,8 +56,9 @@ int kj_property_set_put(struct kj_property_set *set, const char *name, const cha
     }
     char *name_copy = kj_strdup(name);
     void *items = set->items;
-    int err = name_copy == NULL ? kj_err_oom("a property")
-                                : kj_grow(&items, &set->capacity, set->count + 1, sizeof *set->items);
+    int err = name_copy == NULL
+                  ? kj_err_oom("a property")
+                  : kj_grow(&items, &set->capacity, set->count + 1, sizeof *set->items);
     set->items = items;
     if (err != 0) {
         kj_free(name_copy);
@@ -245,8 +246,8 @@ int kj_catalog_grow(struct kj_catalog *catalog, struct kj_catalog_topic *topic, 
     KJ_ASSERT(target >= topic->target);
     if (more > KJ_SLOTS_MAX - catalog->slots)
         return kj_err(KAJA_ERR_INVALID_PARTITIONS,
-                      "topic %s: %u more partitions do not fit, a directory has at most %u", topic->name,
-                      more, (unsigned)KJ_SLOTS_MAX);
+                      "topic %s: %u more partitions do not fit, a directory has at most %u",
+                      topic->name, more, (unsigned)KJ_SLOTS_MAX);
     if (more > 0)
         KJ_TRY(add_run(topic, catalog->slots, more));
     catalog->slots += more;
@@ -282,7 +283,8 @@ uint32_t kj_catalog_slot(const struct kj_catalog_topic *topic, int32_t partition
 bool kj_catalog_pending(const struct kj_catalog *catalog)
 {
     for (size_t i = 0; i < catalog->count; i++)
-        if (catalog->topics[i]->deleting || catalog->topics[i]->target > catalog->topics[i]->partitions)
+        if (catalog->topics[i]->deleting ||
+            catalog->topics[i]->target > catalog->topics[i]->partitions)
             return true;
     return false;
 }

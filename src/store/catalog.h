@@ -12,11 +12,11 @@
  *   config <name> <value>                            a property of the topic above
  *   end <16 hex digits>                              XXH3 of everything before this line
  *
- * Topics are sorted by name. <id> is as in partition.metadata. Only partitions [0, partitions) exist for
- * anybody; target > partitions says that [partitions, target) are being made. <flags>: "a" adopted, "d"
- * being deleted (unknown from then on), "-" none. <slots>: the slot numbers of partitions
- * [0, target) in the control file, "first+count" joined by commas, or "-".
- * Values are written with %XX for bytes up to space, for '%' and for those from 0x7f on.
+ * Topics are sorted by name. <id> is as in partition.metadata. Only partitions [0, partitions)
+ * exist for anybody; target > partitions says that [partitions, target) are being made. <flags>:
+ * "a" adopted, "d" being deleted (unknown from then on), "-" none. <slots>: the slot numbers of
+ * partitions [0, target) in the control file, "first+count" joined by commas, or "-". Values are
+ * written with %XX for bytes up to space, for '%' and for those from 0x7f on.
  *
  * The version before is kept as kaja.catalog.old, for people: a catalog that cannot be read is an
  * error that changes nothing.
@@ -64,7 +64,7 @@ struct kj_catalog_topic {
 struct kj_catalog {
     kj_atomic_u64 refs;
     uint64_t generation;
-    uint32_t slots; /* numbers below are given */
+    uint32_t slots;                   /* numbers below are given */
     struct kj_catalog_topic **topics; /* sorted by name */
     size_t count;
     size_t capacity;
@@ -84,7 +84,8 @@ struct kj_catalog_topic *kj_catalog_collision(const struct kj_catalog *catalog, 
 int kj_catalog_add(struct kj_catalog *catalog, const char *name, const uint8_t id[static 16],
                    struct kj_catalog_topic **ret_topic);
 void kj_catalog_remove(struct kj_catalog *catalog, struct kj_catalog_topic *topic);
-/* Raises target and gives slot numbers to the new partitions. INVALID_PARTITIONS beyond the limit. */
+/* Raises target and gives slot numbers to the new partitions. INVALID_PARTITIONS beyond the limit.
+ */
 int kj_catalog_grow(struct kj_catalog *catalog, struct kj_catalog_topic *topic, int32_t target);
 /* Takes target back to partitions; slot numbers of what is left out stay unused. */
 void kj_catalog_shrink(struct kj_catalog_topic *topic);
@@ -100,7 +101,8 @@ bool kj_catalog_renumber(struct kj_catalog *catalog);
 const char *kj_property_set_get(const struct kj_property_set *set, const char *name);
 int kj_property_set_put(struct kj_property_set *set, const char *name, const char *value);
 void kj_property_set_remove(struct kj_property_set *set, const char *name);
-int kj_property_set_copy(const struct kj_property_set *from, struct kj_property_set *to); /* to: empty */
+int kj_property_set_copy(const struct kj_property_set *from,
+                         struct kj_property_set *to); /* to: empty */
 void kj_property_set_free(struct kj_property_set *set);
 
 /* --- text and file --- */

@@ -2,8 +2,8 @@
  *
  * store/catalog_text.c - the catalog as text, and its file. The grammar is in catalog.h.
  *
- * Reading is strict: the file is ours, replaced as a whole and covered by a checksum, so whatever does not
- * fit means that it is not what was written, and nothing is guessed.
+ * Reading is strict: the file is ours, replaced as a whole and covered by a checksum, so whatever
+ * does not fit means that it is not what was written, and nothing is guessed.
  */
 #include "store/catalog.h"
 
@@ -94,7 +94,8 @@ int kj_catalog_encode(const struct kj_catalog *catalog, char **ret_text, size_t 
 {
     struct text text = {0};
     put(&text, "%s%d\n", magic, KJ_CATALOG_VERSION);
-    put(&text, "generation %llu\nslots %u\n", (unsigned long long)catalog->generation, catalog->slots);
+    put(&text, "generation %llu\nslots %u\n", (unsigned long long)catalog->generation,
+        catalog->slots);
     put_properties(&text, "store", &catalog->directory);
     for (size_t i = 0; i < catalog->count; i++)
         put_topic(&text, catalog->topics[i]);
@@ -124,9 +125,11 @@ struct reader {
 static int bad(const struct reader *reader, const char *what)
 {
     return kj_err(KAJA_ERR_DAMAGED,
-                  KJ_CATALOG_NAME " is damaged at line %d: %s; nothing was changed. The version before is " KJ_CATALOG_OLD_NAME
-                                  "; without either, the topics are found again by their directories, but not "
-                                  "their properties",
+                  KJ_CATALOG_NAME
+                  " is damaged at line %d: %s; nothing was changed. The version before "
+                  "is " KJ_CATALOG_OLD_NAME
+                  "; without either, the topics are found again by their directories, but not "
+                  "their properties",
                   reader->line, what);
 }
 
@@ -211,14 +214,16 @@ static bool parse_value(char *text)
 
 static int read_property(struct reader *reader, struct kj_property_set *set)
 {
-    if (!parse_value(reader->fields[1]) || !parse_value(reader->fields[2]) || reader->fields[1][0] == '\0')
+    if (!parse_value(reader->fields[1]) || !parse_value(reader->fields[2]) ||
+        reader->fields[1][0] == '\0')
         return bad(reader, "not a property");
     if (kj_property_set_get(set, reader->fields[1]) != NULL)
         return bad(reader, "a property stands there twice");
     return kj_property_set_put(set, reader->fields[1], reader->fields[2]);
 }
 
-static int read_runs(struct reader *reader, char *text, uint32_t slots, struct kj_catalog_topic *topic)
+static int read_runs(struct reader *reader, char *text, uint32_t slots,
+                     struct kj_catalog_topic *topic)
 {
     uint64_t sum = 0;
     bool none = strcmp(text, "-") == 0;
@@ -231,8 +236,8 @@ static int read_runs(struct reader *reader, char *text, uint32_t slots, struct k
         if (plus == NULL || (comma != NULL && plus > comma))
             return bad(reader, "slot numbers");
         *plus = '\0';
-        if (!parse_number(p, slots, &first) || !parse_number(plus + 1, slots, &count) || count == 0 ||
-            first + count > slots)
+        if (!parse_number(p, slots, &first) || !parse_number(plus + 1, slots, &count) ||
+            count == 0 || first + count > slots)
             return bad(reader, "slot numbers");
         struct kj_slot_run *runs = kj_realloc(topic->runs, (topic->run_count + 1) * sizeof *runs);
         if (runs == NULL)
@@ -306,7 +311,8 @@ static int read_lines(struct reader *reader, struct kj_catalog *catalog)
         !parse_number(reader->fields[1], INT64_MAX, &catalog->generation))
         return bad(reader, "the generation is missing");
     KJ_TRY(next_line(reader, &more));
-    if (!more || !is_line(reader, "slots", 2) || !parse_number(reader->fields[1], KJ_SLOTS_MAX, &number))
+    if (!more || !is_line(reader, "slots", 2) ||
+        !parse_number(reader->fields[1], KJ_SLOTS_MAX, &number))
         return bad(reader, "the number of slots is missing");
     catalog->slots = (uint32_t)number;
     for (;;) {
@@ -333,7 +339,8 @@ static int check_frame(struct reader *reader, const char *text, size_t len)
             empty = text[i] == '\0';
         if (empty)
             return bad(reader, "it is empty");
-        return kj_err(KAJA_ERR_NOT_KAJA, KJ_CATALOG_NAME " was not written by kaja: it does not begin with \"%s\"",
+        return kj_err(KAJA_ERR_NOT_KAJA,
+                      KJ_CATALOG_NAME " was not written by kaja: it does not begin with \"%s\"",
                       magic);
     }
     const char *line_end = memchr(text, '\n', len);
@@ -347,10 +354,12 @@ static int check_frame(struct reader *reader, const char *text, size_t len)
     if (!parse_number(number, UINT32_MAX, &version))
         return bad(reader, "no version");
     if (version != KJ_CATALOG_VERSION)
-        return kj_err(KAJA_ERR_UNSUPPORTED_VERSION,
-                      KJ_CATALOG_NAME " has version %llu, this release of kaja knows version %d: open the directory "
-                                      "with a newer release; nothing was changed",
-                      (unsigned long long)version, KJ_CATALOG_VERSION);
+        return kj_err(
+            KAJA_ERR_UNSUPPORTED_VERSION,
+            KJ_CATALOG_NAME
+            " has version %llu, this release of kaja knows version %d: open the directory "
+            "with a newer release; nothing was changed",
+            (unsigned long long)version, KJ_CATALOG_VERSION);
     char end[32];
     if (len <= END_LINE_BYTES)
         return bad(reader, "it is cut short");

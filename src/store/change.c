@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * store/change.c - making, deleting, growing and altering topics. Each change holds the catalog lock from
- * reading the catalog to its last write:
+ * store/change.c - making, deleting, growing and altering topics. Each change holds the catalog
+ * lock from reading the catalog to its last write:
  *
  *     what is about to happen is written -> the directories -> that it happened is written -> told
  *
@@ -21,8 +21,8 @@ static int lock_catalog(struct kj_store *store, bool wait)
         kj_lock_acquire(&store->change_lock);
     else if (!kj_lock_try(&store->change_lock))
         return kj_err(KAJA_ERR_LOCK_TIMED_OUT, "the catalog is being changed by another thread");
-    int os = wait ? kj_shared_lock(shared, KJ_LOCK_CATALOG, KJ_LOCK_EXCLUSIVE, KJ_CONTROL_CATALOG_WAITERS,
-                                   kj_lock_deadline(store))
+    int os = wait ? kj_shared_lock(shared, KJ_LOCK_CATALOG, KJ_LOCK_EXCLUSIVE,
+                                   KJ_CONTROL_CATALOG_WAITERS, kj_lock_deadline(store))
                   : kj_shared_try_lock(shared, KJ_LOCK_CATALOG, KJ_LOCK_EXCLUSIVE);
     if (os == 0)
         return 0;
@@ -61,8 +61,8 @@ void kj_change_end(struct kj_store *store, struct kj_catalog *catalog)
     unlock_catalog(store);
 }
 
-/* What others began is finished first. If it cannot be (a stopped process holds a partition), it stays
- * pending and stands in the way of its own topic only. */
+/* What others began is finished first. If it cannot be (a stopped process holds a partition), it
+ * stays pending and stands in the way of its own topic only. */
 static int settle_pending(struct kj_store *store, struct kj_catalog *catalog)
 {
     bool changed;
@@ -105,13 +105,15 @@ static int err_topic(int code, const char *name, const char *what)
 }
 
 /* The topic that is there for others to use. */
-static int find_ready(struct kj_catalog *catalog, const char *name, struct kj_catalog_topic **ret_topic)
+static int find_ready(struct kj_catalog *catalog, const char *name,
+                      struct kj_catalog_topic **ret_topic)
 {
     struct kj_catalog_topic *topic = kj_catalog_find(catalog, name);
     if (topic == NULL || topic->deleting || topic->partitions == 0)
         return err_topic(KAJA_ERR_UNKNOWN_TOPIC_OR_PARTITION, name, "does not exist");
     if (topic->target > topic->partitions)
-        return err_topic(KAJA_ERR_LOCK_TIMED_OUT, name, "is being changed by a process that does not go on");
+        return err_topic(KAJA_ERR_LOCK_TIMED_OUT, name,
+                         "is being changed by a process that does not go on");
     *ret_topic = topic;
     return 0;
 }
@@ -122,12 +124,15 @@ static int check_new_name(struct kj_catalog *catalog, const char *name)
     if (topic == NULL)
         return 0;
     if (strcmp(topic->name, name) != 0)
-        return kj_err_at(kj_err(KAJA_ERR_INVALID_TOPIC_EXCEPTION,
-                                "topic %s collides with %s: names that differ only in '.' and '_' are not allowed",
-                                name, topic->name),
-                         name, -1, -1, -1);
+        return kj_err_at(
+            kj_err(
+                KAJA_ERR_INVALID_TOPIC_EXCEPTION,
+                "topic %s collides with %s: names that differ only in '.' and '_' are not allowed",
+                name, topic->name),
+            name, -1, -1, -1);
     if (topic->deleting)
-        return err_topic(KAJA_ERR_LOCK_TIMED_OUT, name, "is still being deleted: a process that holds it does not go on");
+        return err_topic(KAJA_ERR_LOCK_TIMED_OUT, name,
+                         "is still being deleted: a process that holds it does not go on");
     return err_topic(KAJA_ERR_TOPIC_ALREADY_EXISTS, name, "exists already");
 }
 
@@ -146,12 +151,13 @@ static int check_no_directory(struct kj_store *store, const char *name, int32_t 
     struct kj_io_stat stat;
     for (int32_t p = from; p < to; p++) {
         if (!kj_partition_dir_name(dir, name, p))
-            return kj_err(KAJA_ERR_INVALID_TOPIC_EXCEPTION, "%s-%d is too long for a directory's name", name,
-                          p);
+            return kj_err(KAJA_ERR_INVALID_TOPIC_EXCEPTION,
+                          "%s-%d is too long for a directory's name", name, p);
         int os = kj_io_stat(store->io, dir, &stat);
         if (os == 0)
             return kj_err_at(kj_err(KAJA_ERR_TOPIC_ALREADY_EXISTS,
-                                    "%s exists already and is not in the catalog: it is adopted when the directory is "
+                                    "%s exists already and is not in the catalog: it is adopted "
+                                    "when the directory is "
                                     "opened anew by everybody",
                                     dir),
                              name, p, -1, -1);
@@ -189,8 +195,8 @@ static int make_new_partitions(struct kj_store *store, struct kj_catalog *catalo
     return kj_err_restore(&why);
 }
 
-static int create_locked(struct kj_store *store, struct kj_catalog *catalog, const char *name, int32_t count,
-                         const struct kj_property *properties, size_t property_count)
+static int create_locked(struct kj_store *store, struct kj_catalog *catalog, const char *name,
+                         int32_t count, const struct kj_property *properties, size_t property_count)
 {
     struct kj_catalog_topic *topic;
     struct kj_log_config config;
@@ -231,7 +237,8 @@ int kj_topic_add_partitions(struct kj_store *store, const char *name, int32_t pa
     KJ_TRY(kj_change_begin(store, true, &catalog));
     int err = find_ready(catalog, name, &topic);
     if (err == 0 && partition_count <= topic->partitions)
-        err = kj_err_at(kj_err(KAJA_ERR_INVALID_PARTITIONS, "topic %s has %d partitions already, %d is no more", name,
+        err = kj_err_at(kj_err(KAJA_ERR_INVALID_PARTITIONS,
+                               "topic %s has %d partitions already, %d is no more", name,
                                topic->partitions, partition_count),
                         name, -1, -1, -1);
     if (err == 0)
@@ -265,7 +272,8 @@ int kj_topic_delete(struct kj_store *store, const char *name)
         err = kj_change_commit(store, catalog);
     kj_change_end(store, catalog);
     if (err != 0 && unknown_now) {
-        /* It is deleted for everybody; what is left of it goes with the next round of housekeeping. */
+        /* It is deleted for everybody; what is left of it goes with the next round of housekeeping.
+         */
         kj_store_background_error(store, err, name, -1);
         kj_err_clear();
         err = 0;
@@ -287,15 +295,15 @@ static int check_configs(struct kj_store *store, const struct kj_catalog *catalo
     if (only != NULL)
         return 0;
     if (store->options.rules.log_config != NULL)
-        KJ_TRY(store->options.rules.log_config(NULL, 0, catalog->directory.items, catalog->directory.count,
-                                               &config));
+        KJ_TRY(store->options.rules.log_config(NULL, 0, catalog->directory.items,
+                                               catalog->directory.count, &config));
     kj_lock_acquire(&store->lock);
     struct kj_store_options options = store->options;
     kj_lock_release(&store->lock);
     return store->options.rules.directory_config == NULL
                ? 0
-               : store->options.rules.directory_config(catalog->directory.items, catalog->directory.count,
-                                                       &options);
+               : store->options.rules.directory_config(catalog->directory.items,
+                                                       catalog->directory.count, &options);
 }
 
 int kj_topic_alter(struct kj_store *store, const char *name, const struct kj_property *set,
@@ -321,8 +329,8 @@ int kj_topic_alter(struct kj_store *store, const char *name, const struct kj_pro
     return kj_store_sync(store);
 }
 
-int kj_topic_properties(struct kj_store *store, const char *name, struct kj_property **ret_properties,
-                        size_t *ret_count)
+int kj_topic_properties(struct kj_store *store, const char *name,
+                        struct kj_property **ret_properties, size_t *ret_count)
 {
     KJ_TRY(kj_store_sync(store));
     struct kj_catalog *catalog = kj_store_catalog(store);

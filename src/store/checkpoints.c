@@ -2,9 +2,9 @@
  *
  * store/checkpoints.c - Kafka's checkpoint files of a directory, and the words they come from.
  *
- * The first opener puts what they say into the words of every slot, which nobody has touched yet. So whoever
- * loads a partition later, and whoever writes the files again, finds everything in the slots: those of
- * untouched partitions still say what the file said.
+ * The first opener puts what they say into the words of every slot, which nobody has touched yet.
+ * So whoever loads a partition later, and whoever writes the files again, finds everything in the
+ * slots: those of untouched partitions still say what the file said.
  *
  *     recovery-point     DURABLE of a loaded slot
  *     log-start          LOG_START, where it is not the base of the first segment
@@ -22,8 +22,8 @@ static const char *const file_names[FILES] = {KJ_RECOVERY_POINTS_NAME, KJ_LOG_ST
 
 /* --- from the files --- */
 
-/* A file that cannot be read is news, not a reason to stay away: without recovery points everything is
- * recovered, without log starts more can be read than should be. */
+/* A file that cannot be read is news, not a reason to stay away: without recovery points everything
+ * is recovered, without log starts more can be read than should be. */
 static int read_file(struct kj_store *store, const char *name, struct kj_checkpoint *checkpoint)
 {
     kj_checkpoint_init(checkpoint);
@@ -53,8 +53,9 @@ int kj_checkpoints_load(struct kj_store *store, const struct kj_catalog *catalog
                 kj_word slot;
                 err = kj_control_slot(shared, kj_catalog_slot(catalog->topics[i], p), &slot);
                 if (err == 0)
-                    kj_shared_store(shared, slot + (kj_word)words[file],
-                                    (uint64_t)kj_checkpoint_get(&checkpoint, catalog->topics[i]->name, p));
+                    kj_shared_store(
+                        shared, slot + (kj_word)words[file],
+                        (uint64_t)kj_checkpoint_get(&checkpoint, catalog->topics[i]->name, p));
             }
         kj_checkpoint_free(&checkpoint);
         KJ_TRY(err);
@@ -62,8 +63,8 @@ int kj_checkpoints_load(struct kj_store *store, const struct kj_catalog *catalog
     return 0;
 }
 
-void kj_checkpoint_of(struct kj_store *store, const char *topic, int32_t partition, int64_t *ret_recovery_point,
-                      int64_t *ret_log_start)
+void kj_checkpoint_of(struct kj_store *store, const char *topic, int32_t partition,
+                      int64_t *ret_recovery_point, int64_t *ret_log_start)
 {
     struct kj_session *session = kj_session_of(store);
     kj_lock_acquire(&store->change_lock);
@@ -81,7 +82,8 @@ void kj_checkpoint_of(struct kj_store *store, const char *topic, int32_t partiti
 /* --- from the words --- */
 
 /* A log start that is the base of a segment needs no entry: it is seen from the files. */
-static bool is_segment_base(struct kj_store *store, const char *topic, int32_t partition, int64_t log_start)
+static bool is_segment_base(struct kj_store *store, const char *topic, int32_t partition,
+                            int64_t log_start)
 {
     char dir[KJ_DIR_NAME_MAX + 1], path[KJ_PATH_MAX];
     struct kj_io_stat stat;
@@ -105,16 +107,16 @@ static int64_t high_watermark_of(struct kj_shared *shared, kj_word slot)
 }
 
 /* What the file shall say of a partition; -1: nothing. */
-static int64_t value_of(struct kj_store *store, const struct kj_catalog_topic *topic, int32_t partition,
-                        int file, kj_word slot)
+static int64_t value_of(struct kj_store *store, const struct kj_catalog_topic *topic,
+                        int32_t partition, int file, kj_word slot)
 {
     struct kj_shared *shared = kj_shared_of(store);
     bool ready = kj_shared_load(shared, slot + KJ_SLOT_STATE) == KJ_SLOT_READY;
     int64_t value;
     switch (file) {
     case 0:
-        value = (int64_t)kj_shared_load(shared,
-                                        slot + (ready ? (kj_word)KJ_SLOT_DURABLE : (kj_word)KJ_SLOT_RECOVERY_POINT));
+        value = (int64_t)kj_shared_load(
+            shared, slot + (ready ? (kj_word)KJ_SLOT_DURABLE : (kj_word)KJ_SLOT_RECOVERY_POINT));
         break;
     case 1:
         value = (int64_t)kj_shared_load(shared, slot + KJ_SLOT_LOG_START);
@@ -186,7 +188,8 @@ static int write_file(struct kj_store *store, const struct kj_catalog *catalog, 
     return err;
 }
 
-static int forget_in(struct kj_store *store, const char *name, const char *topic, int32_t from, int32_t to)
+static int forget_in(struct kj_store *store, const char *name, const char *topic, int32_t from,
+                     int32_t to)
 {
     struct kj_checkpoint checkpoint;
     bool changed = false;
@@ -201,17 +204,18 @@ static int forget_in(struct kj_store *store, const char *name, const char *topic
     return err;
 }
 
-int kj_checkpoints_forget(struct kj_store *store, struct kj_shared *shared, const char *topic, int32_t from,
-                          int32_t to)
+int kj_checkpoints_forget(struct kj_store *store, struct kj_shared *shared, const char *topic,
+                          int32_t from, int32_t to)
 {
     static const enum kj_task tasks[2] = {KJ_TASK_CHECKPOINTS, KJ_TASK_LOG_STARTS};
     int err = 0;
     /* Whoever writes them holds these locks and reads the catalog behind them (tasks.c). */
     for (int i = 0; i < 2 && shared != NULL && err == 0; i++) {
-        int os = kj_shared_lock(shared, KJ_LOCK_TASKS + (uint64_t)tasks[i], KJ_LOCK_EXCLUSIVE, UINT32_MAX,
-                                kj_lock_deadline(store));
+        int os = kj_shared_lock(shared, KJ_LOCK_TASKS + (uint64_t)tasks[i], KJ_LOCK_EXCLUSIVE,
+                                UINT32_MAX, kj_lock_deadline(store));
         if (os != 0)
-            err = os == EAGAIN ? kj_err(KAJA_ERR_LOCK_TIMED_OUT, "another process does not finish its checkpoints")
+            err = os == EAGAIN ? kj_err(KAJA_ERR_LOCK_TIMED_OUT,
+                                        "another process does not finish its checkpoints")
                                : kj_err_os(os, "locking the checkpoints");
     }
     for (int file = 0; file < FILES && err == 0; file++)

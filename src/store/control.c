@@ -41,10 +41,12 @@ int kj_control_build(struct kj_shared *shared, uint32_t slot_count)
 
 static int damaged(const char *what)
 {
-    return kj_err(KAJA_ERR_DAMAGED,
-                  KJ_CONTROL_NAME " is damaged (%s) while other handles use it: close them all, the next one to open "
-                                  "builds it anew",
-                  what);
+    return kj_err(
+        KAJA_ERR_DAMAGED,
+        KJ_CONTROL_NAME
+        " is damaged (%s) while other handles use it: close them all, the next one to open "
+        "builds it anew",
+        what);
 }
 
 int kj_control_check(struct kj_shared *shared)
@@ -55,11 +57,13 @@ int kj_control_check(struct kj_shared *shared)
     if (header >> 32 != kj_control_header() >> 32)
         return damaged("its header");
     if (header != kj_control_header())
-        return kj_err(KAJA_ERR_LAYOUT_MISMATCH,
-                      KJ_CONTROL_NAME " has layout %llu.%llu, this release of kaja uses %d.%d: another release has the "
-                                      "directory open; close its handles first",
-                      (unsigned long long)(header >> 16 & UINT16_MAX), (unsigned long long)(header & UINT16_MAX),
-                      KJ_CONTROL_VERSION, KJ_SLOT_WORDS);
+        return kj_err(
+            KAJA_ERR_LAYOUT_MISMATCH,
+            KJ_CONTROL_NAME
+            " has layout %llu.%llu, this release of kaja uses %d.%d: another release has the "
+            "directory open; close its handles first",
+            (unsigned long long)(header >> 16 & UINT16_MAX),
+            (unsigned long long)(header & UINT16_MAX), KJ_CONTROL_VERSION, KJ_SLOT_WORDS);
     if (kj_shared_load(shared, KJ_CONTROL_BOOT) != kj_shared_boot_id())
         return damaged("made under another boot of the machine");
     return 0;
@@ -81,7 +85,8 @@ int kj_control_give(struct kj_shared *shared, uint32_t words, kj_word *ret_first
 int kj_control_reach(struct kj_shared *shared, uint32_t slot_count)
 {
     if (slot_count > KJ_SLOTS_MAX)
-        return kj_err(KAJA_ERR_INVALID_PARTITIONS, "a directory has at most %u partitions", (unsigned)KJ_SLOTS_MAX);
+        return kj_err(KAJA_ERR_INVALID_PARTITIONS, "a directory has at most %u partitions",
+                      (unsigned)KJ_SLOTS_MAX);
     for (uint32_t block = 0; block < blocks_for(slot_count); block++) {
         kj_word first;
         if (kj_shared_load(shared, KJ_CONTROL_BLOCKS + block) != 0)

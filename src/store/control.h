@@ -6,9 +6,10 @@
  *   0  .. 15  header
  *   16 .. 31  a word per housekeeping task: when it last ran, CLOCK_MONOTONIC ns
  *   64 .. 575 64 words to sleep on, each in a cache line of its own
- *   576 ..    KJ_SLOT_BLOCKS_MAX words: where each block of KJ_BLOCK_SLOTS slots begins, 0: not made
- *   ..        given out from KJ_CONTROL_NEXT on, never taken back: blocks of slots (log/slot.h), and
- *             what later rooms need
+ *   576 ..    KJ_SLOT_BLOCKS_MAX words: where each block of KJ_BLOCK_SLOTS slots begins, 0: not
+ * made
+ *   ..        given out from KJ_CONTROL_NEXT on, never taken back: blocks of slots (log/slot.h),
+ * and what later rooms need
  *
  * Everything is built by the first opener and only added to while anybody is present. The words
  * HEADER, BOOT and READY are looked at before anything else is believed.
@@ -25,12 +26,12 @@
 enum { KJ_CONTROL_VERSION = 1 };
 
 enum kj_control_word {
-    KJ_CONTROL_HEADER = 0, /* kj_control_header() */
-    KJ_CONTROL_BOOT = 1,   /* the kernel's boot id */
-    KJ_CONTROL_READY = 2,  /* 1: recovery is through */
-    KJ_CONTROL_GENERATION = 3, /* of the catalog; stored after its file was replaced */
-    KJ_CONTROL_SLOTS = 4,  /* slots that were made */
-    KJ_CONTROL_NEXT = 5,   /* first word not given out; catalog lock */
+    KJ_CONTROL_HEADER = 0,      /* kj_control_header() */
+    KJ_CONTROL_BOOT = 1,        /* the kernel's boot id */
+    KJ_CONTROL_READY = 2,       /* 1: recovery is through */
+    KJ_CONTROL_GENERATION = 3,  /* of the catalog; stored after its file was replaced */
+    KJ_CONTROL_SLOTS = 4,       /* slots that were made */
+    KJ_CONTROL_NEXT = 5,        /* first word not given out; catalog lock */
     KJ_CONTROL_HANDLES_TOP = 6, /* handle numbers below were given at some time */
     KJ_CONTROL_UNCLEAN = 7, /* partitions that could not be recovered: no clean marker at the end */
     KJ_CONTROL_RECOVERED = 8, /* partitions that were */

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * store/door.c - coming in. From the first look at the directory until presence is final, the door is held:
+ * store/door.c - coming in. From the first look at the directory until presence is final, the door
+ * is held:
  *
  *     door -> ".lock" against brokers -> presence exclusively?
  *        yes: nobody is here. Build everything (first.c), then presence shared.
  *        no:  presence shared; follow the control file that is there.
  *     -> a handle number -> the door is let go
  *
- * Presence is taken and given up only behind the door, so it is never in between. Whoever dies in here
- * leaves the door open and, if it was alone, a directory without the clean marker: the next first
- * opener begins from the start.
+ * Presence is taken and given up only behind the door, so it is never in between. Whoever dies in
+ * here leaves the door open and, if it was alone, a directory without the clean marker: the next
+ * first opener begins from the start.
  */
 #include "store/internal.h"
 
@@ -36,7 +37,8 @@ int kj_door_lock(struct kj_store *store)
                             kj_lock_deadline(store));
     if (os == EAGAIN)
         return kj_err(KAJA_ERR_LOCK_TIMED_OUT,
-                      "another process has been opening or closing the directory for %lld ms (recovering it, perhaps)",
+                      "another process has been opening or closing the directory for %lld ms "
+                      "(recovering it, perhaps)",
                       (long long)store->options.lock_timeout_ms);
     return os == 0 ? 0 : lock_error(os, "locking " KJ_LOCK_NAME);
 }
@@ -53,8 +55,8 @@ static int open_broker_lock(struct kj_store *store, struct kj_shared **ret_share
     return os == 0 ? 0 : kj_err_os(os, "opening .lock");
 }
 
-/* A broker locks the whole of .lock exclusively (POSIX), we the first byte of it shared: we keep each
- * other out, and no handle of ours another. A broker removes the file when it stops. */
+/* A broker locks the whole of .lock exclusively (POSIX), we the first byte of it shared: we keep
+ * each other out, and no handle of ours another. A broker removes the file when it stops. */
 static int lock_out_brokers(struct kj_store *store)
 {
     enum { TRIES = 100 };
@@ -73,12 +75,14 @@ static int lock_out_brokers(struct kj_store *store)
         if (os != 0)
             return lock_error(os, "locking .lock");
     }
-    return kj_err(KAJA_ERR_BROKER_HAS_DIRECTORY, ".lock is made and removed again and again: is a broker starting?");
+    return kj_err(KAJA_ERR_BROKER_HAS_DIRECTORY,
+                  ".lock is made and removed again and again: is a broker starting?");
 }
 
 /* --- joining --- */
 
-/* A property the directory does not say has a value too: its default, or what a coarser one gives. */
+/* A property the directory does not say has a value too: its default, or what a coarser one gives.
+ */
 static int compare_property(struct kj_store *store, const struct kj_catalog *catalog,
                             const struct kj_property *told)
 {
@@ -94,8 +98,10 @@ static int compare_property(struct kj_store *store, const struct kj_catalog *cat
     if (stored != NULL && strcmp(stored, told->value) == 0)
         return 0;
     return kj_err(KAJA_ERR_CONFLICT,
-                  "%s=%s contradicts the directory, which has %s: alter the directory's properties, or leave it out",
-                  told->name, told->value, stored == NULL || stored[0] == '\0' ? "nothing" : stored);
+                  "%s=%s contradicts the directory, which has %s: alter the directory's "
+                  "properties, or leave it out",
+                  told->name, told->value,
+                  stored == NULL || stored[0] == '\0' ? "nothing" : stored);
 }
 
 int kj_directory_compare(struct kj_store *store, const struct kj_catalog *catalog)
@@ -112,10 +118,12 @@ static int join(struct kj_store *store)
     struct kj_catalog *catalog;
     int os = kj_shared_attach(session->shared);
     if (os == ENOENT || os == EINVAL)
-        return kj_err(KAJA_ERR_DAMAGED,
-                      KJ_CONTROL_NAME " is %s while other handles use it: close them all, the next one to open builds it "
-                                      "anew",
-                      os == ENOENT ? "missing" : "damaged");
+        return kj_err(
+            KAJA_ERR_DAMAGED,
+            KJ_CONTROL_NAME
+            " is %s while other handles use it: close them all, the next one to open builds it "
+            "anew",
+            os == ENOENT ? "missing" : "damaged");
     if (os != 0)
         return kj_err_os(os, "mapping " KJ_CONTROL_NAME);
     KJ_TRY(kj_control_check(session->shared));
@@ -151,8 +159,8 @@ static int take_number(struct kj_store *store)
             kj_shared_store(session->shared, KJ_CONTROL_HANDLES_TOP, number + 1);
         return 0;
     }
-    return kj_err(KAJA_ERR_CRIT_SYS_RESOURCE, "%d handles have the directory open, more are not possible",
-                  KJ_HANDLES_MAX);
+    return kj_err(KAJA_ERR_CRIT_SYS_RESOURCE,
+                  "%d handles have the directory open, more are not possible", KJ_HANDLES_MAX);
 }
 
 static int enter_locked(struct kj_store *store)
@@ -168,7 +176,8 @@ static int enter_locked(struct kj_store *store)
     kj_shared_point(shared, "door: before presence");
     os = kj_shared_try_lock(shared, KJ_LOCK_PRESENCE, KJ_LOCK_SHARED);
     if (os != 0)
-        return os == EAGAIN ? kj_err(KAJA_ERR_LOCK_TIMED_OUT, "somebody holds " KJ_LOCK_NAME " against its rules")
+        return os == EAGAIN ? kj_err(KAJA_ERR_LOCK_TIMED_OUT,
+                                     "somebody holds " KJ_LOCK_NAME " against its rules")
                             : lock_error(os, "locking " KJ_LOCK_NAME);
     if (!store->first)
         KJ_TRY(join(store));

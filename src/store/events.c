@@ -100,7 +100,8 @@ void kj_store_news(void *arg, const struct kj_log_news *news)
     kj_store_event_add(store, &event);
 }
 
-void kj_store_background_error(struct kj_store *store, int error, const char *topic, int32_t partition)
+void kj_store_background_error(struct kj_store *store, int error, const char *topic,
+                               int32_t partition)
 {
     struct kj_event event = {.kind = KAJA_EVENT_BACKGROUND,
                              .error = error,

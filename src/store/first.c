@@ -63,8 +63,8 @@ static int recover_one(struct recovery *recovery, const struct job *job)
     return err == 0 ? 0 : kj_err_restore(&why);
 }
 
-/* Takes one partition after the other until none is left. One that cannot be recovered is no reason to
- * keep the others away: it is tried again when somebody asks for it. */
+/* Takes one partition after the other until none is left. One that cannot be recovered is no reason
+ * to keep the others away: it is tried again when somebody asks for it. */
 static int64_t recover_some(void *arg)
 {
     struct recovery *recovery = arg;
@@ -155,7 +155,8 @@ static int take_away_marker(struct kj_store *store)
     return os == 0 ? 0 : kj_err_os(os, "removing " KJ_MARKER_NAME);
 }
 
-static int complete_catalog(struct kj_store *store, struct kj_catalog *catalog, bool changed, bool adopted)
+static int complete_catalog(struct kj_store *store, struct kj_catalog *catalog, bool changed,
+                            bool adopted)
 {
     bool settled;
     KJ_TRY(kj_settle_leftovers(store));

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * store/flusher.c - group commit inside a handle, without a timer. Whoever wants partitions durable puts a
- * request into the next round and waits; when no round runs, one of those who wait runs it for all: every
- * partition asked for once, all flushes in one submission. What comes meanwhile is the next round.
+ * store/flusher.c - group commit inside a handle, without a timer. Whoever wants partitions durable
+ * puts a request into the next round and waits; when no round runs, one of those who wait runs it
+ * for all: every partition asked for once, all flushes in one submission. What comes meanwhile is
+ * the next round.
  *
- * A round begins after the requests in it, so it covers the ends as of their calls. Between processes
- * each partition's flush lock decides; a round never waits for one while it holds another, so two
- * handles that flush the same partitions cannot block each other.
+ * A round begins after the requests in it, so it covers the ends as of their calls. Between
+ * processes each partition's flush lock decides; a round never waits for one while it holds
+ * another, so two handles that flush the same partitions cannot block each other.
  */
 #include "store/internal.h"
 
@@ -47,8 +48,8 @@ static void note_error(struct round *round, struct kj_partition *partition, int 
     round->first_failed = partition;
 }
 
-/* Flushes as many of [0, count) as can be had at once and takes them off the list; the first is waited
- * for, as nothing else is held then. The number that is left. */
+/* Flushes as many of [0, count) as can be had at once and takes them off the list; the first is
+ * waited for, as nothing else is held then. The number that is left. */
 static size_t flush_some(struct round *round, struct kj_partition **list, size_t count)
 {
     struct kj_log_flush flushes[SUBMIT_MAX];
@@ -74,7 +75,8 @@ static size_t flush_some(struct round *round, struct kj_partition **list, size_t
         req_of[begun] = NULL;
         if (flushes[begun].file != NULL) {
             req_of[begun] = &reqs[req_count];
-            reqs[req_count++] = (struct kj_io_req){.op = KJ_IO_OP_SYNC, .file = flushes[begun].file};
+            reqs[req_count++] =
+                (struct kj_io_req){.op = KJ_IO_OP_SYNC, .file = flushes[begun].file};
         }
         owners[begun++] = list[i];
     }
@@ -118,7 +120,8 @@ static void run_round(struct round *round)
 }
 
 /* The partitions of all requests, each once. FLUSHER lock held. */
-static int gather(struct kj_flusher *flusher, struct kj_flush_request *requests, struct round *round)
+static int gather(struct kj_flusher *flusher, struct kj_flush_request *requests,
+                  struct round *round)
 {
     size_t most = 0;
     for (struct kj_flush_request *r = requests; r != NULL; r = r->next)
@@ -150,8 +153,8 @@ static void judge(const struct round *round, struct kj_flush_request *request)
         if (partition == round->first_failed) {
             request->result = round->first_error;
         } else {
-            int err = kj_err_at(kj_err(partition->flush_error, "flushing %s-%d failed", partition->topic->name,
-                                       partition->number),
+            int err = kj_err_at(kj_err(partition->flush_error, "flushing %s-%d failed",
+                                       partition->topic->name, partition->number),
                                 partition->topic->name, partition->number, -1, -1);
             kj_err_save(err, &request->result);
         }
@@ -189,7 +192,8 @@ static void lead(struct kj_store *store)
     kj_cond_broadcast(&flusher->cond);
 }
 
-static int request_flush(struct kj_store *store, struct kj_partition *const *partitions, size_t count)
+static int request_flush(struct kj_store *store, struct kj_partition *const *partitions,
+                         size_t count)
 {
     struct kj_flusher *flusher = &store->flusher;
     struct kj_flush_request request = {.partitions = partitions, .count = count};

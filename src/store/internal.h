@@ -3,13 +3,13 @@
  * store/internal.h - what the files of store/ share. Nobody outside store/ includes it.
  *
  * Who may do what
- *   1. The door (KJ_LOCK_DOOR) is held from the first look at the directory to final presence, and from
- *      trying to be the last to leave until it is done (door.c). Whoever has presence exclusively is
- *      alone: no other handle has the directory open.
+ *   1. The door (KJ_LOCK_DOOR) is held from the first look at the directory to final presence, and
+ * from trying to be the last to leave until it is done (door.c). Whoever has presence exclusively
+ * is alone: no other handle has the directory open.
  *   2. kaja.catalog is replaced only under the catalog lock (change.c) or alone. Readers need no
  *      lock: they find the old file or the new one. KJ_CONTROL_GENERATION is stored after.
- *   3. A change of several steps stands in the catalog before its first step (settle.c finishes or undoes
- *      it), so it can be completed from catalog and directories alone.
+ *   3. A change of several steps stands in the catalog before its first step (settle.c finishes or
+ * undoes it), so it can be completed from catalog and directories alone.
  *
  * Mutexes: change_lock (CATALOG) around the catalog lock; lock (STORE) for the fields marked (S);
  * work_lock (LEAF) for those marked (W).
@@ -50,7 +50,7 @@ struct kj_session {
     struct kj_shared *shared;
     bool attached; /* its words are there: else every log has words of its own */
     struct kj_log_env env;
-    uint64_t identity; /* read-only: of the files it was begun with */
+    uint64_t identity;     /* read-only: of the files it was begun with */
     bool checkpoints_read; /* read-only: the two below (change_lock) */
     struct kj_checkpoint recovery_points, log_starts;
     struct kj_session *older;
@@ -72,14 +72,14 @@ struct kj_partition {
     struct kj_log **retired;    /* (S) read-only: logs of older sessions, freed with the topic */
     size_t retired_count, retired_capacity;
     struct kj_partition *loaded_next, *loaded_prev; /* (S) */
-    kj_atomic_u64 config_seen;  /* topic->config_version its log has */
-    kj_atomic_u64 active_seen;  /* ACTIVE_BASE after our last append */
+    kj_atomic_u64 config_seen;                      /* topic->config_version its log has */
+    kj_atomic_u64 active_seen;                      /* ACTIVE_BASE after our last append */
     struct kj_news_target news;
-    unsigned work;              /* (W) enum kj_work */
+    unsigned work;                  /* (W) enum kj_work */
     struct kj_partition *work_next; /* (W) */
-    int64_t unflushed_since_ns; /* step only */
-    uint64_t flush_round;       /* flusher: the round it was put into last */
-    int flush_error;            /* flusher: of that round */
+    int64_t unflushed_since_ns;     /* step only */
+    uint64_t flush_round;           /* flusher: the round it was put into last */
+    int flush_error;                /* flusher: of that round */
 };
 
 struct kj_topic {
@@ -92,7 +92,7 @@ struct kj_topic {
     kj_atomic_u64 adopted;
     kj_atomic_u64 partition_count;
     kj_atomic_u64 config_version;
-    struct kj_log_config config;     /* (S) */
+    struct kj_log_config config;      /* (S) */
     struct kj_partition **partitions; /* (S) made at need */
     uint32_t *slots;                  /* (S) slot number of each */
     size_t capacity;                  /* (S) of both */
@@ -138,10 +138,10 @@ struct kj_store {
     struct kj_cond cond;        /* (S) a load, or a task's run, has ended */
     struct kj_catalog *catalog; /* (S) as last read */
     kj_atomic_u64 seen_generation;
-    uint64_t sync_mark;         /* (S) */
-    struct kj_map topics;       /* (S) name -> kj_topic, holds one reference each */
-    struct kj_partition *loaded; /* (S) those with a log */
-    struct kj_store_task *tasks; /* (S) */
+    uint64_t sync_mark;                 /* (S) */
+    struct kj_map topics;               /* (S) name -> kj_topic, holds one reference each */
+    struct kj_partition *loaded;        /* (S) those with a log */
+    struct kj_store_task *tasks;        /* (S) */
     struct kj_store_task *running_task; /* (S) */
 
     struct kj_flusher flusher;
@@ -159,21 +159,21 @@ struct kj_store {
     struct kj_catalog *retain_catalog; /* held while a pass of retention runs */
     size_t retain_topic;
     int32_t retain_partition;
-    bool retain_wanted; /* by the config of retain_topic */
+    bool retain_wanted;     /* by the config of retain_topic */
     int64_t prepared_bytes; /* ready ahead of the ends, as last summed up */
     int64_t space_looked_ns;
     bool space_short;
 
-    kj_atomic_u64 disk_base;   /* kaja.disk.max: bytes of all logs when last counted */
-    kj_atomic_u64 disk_mark;   /* KJ_CONTROL_LOG_BYTES then */
+    kj_atomic_u64 disk_base; /* kaja.disk.max: bytes of all logs when last counted */
+    kj_atomic_u64 disk_mark; /* KJ_CONTROL_LOG_BYTES then */
     kj_atomic_u64 disk_known;
-    kj_atomic_u64 disk_tried_ns; /* when retention was tried last to make room */
+    kj_atomic_u64 disk_tried_ns;     /* when retention was tried last to make room */
     struct kj_store *abandoned_next; /* closed in a child of fork() */
 };
 
 /* --- sessions (session.c) --- */
-int kj_session_new(struct kj_store *store, struct kj_shared *shared, bool attached, uint64_t identity,
-                   struct kj_session **ret_session);
+int kj_session_new(struct kj_store *store, struct kj_shared *shared, bool attached,
+                   uint64_t identity, struct kj_session **ret_session);
 static inline struct kj_session *kj_session_of(struct kj_store *store)
 {
     return atomic_load(&store->session);
@@ -218,16 +218,16 @@ bool kj_topic_try_hold(struct kj_topic *topic);
 void kj_partition_apply_config(struct kj_partition *partition);
 
 /* --- changes (change.c, settle.c, adopt.c) --- */
-/* Finishes or undoes what the catalog says was begun. Catalog lock held, or alone (shared NULL: there
- * are no words yet). *ret_changed: the catalog is to be written. */
+/* Finishes or undoes what the catalog says was begun. Catalog lock held, or alone (shared NULL:
+ * there are no words yet). *ret_changed: the catalog is to be written. */
 int kj_settle(struct kj_store *store, struct kj_shared *shared, struct kj_catalog *catalog,
               bool *ret_changed);
 /* Tries the catalog lock and settles if it is free. */
 int kj_settle_try(struct kj_store *store);
 /* Removes directories that wait to be removed. */
 int kj_settle_leftovers(struct kj_store *store);
-/* Finds partition directories that the catalog does not know; adds them. NOT_KAJA, INVALID_PARTITIONS.
- * Changes nothing on disk: kj_adopt_ids() does, afterwards. */
+/* Finds partition directories that the catalog does not know; adds them. NOT_KAJA,
+ * INVALID_PARTITIONS. Changes nothing on disk: kj_adopt_ids() does, afterwards. */
 int kj_adopt(struct kj_store *store, struct kj_catalog *catalog, bool *ret_changed);
 int kj_adopt_ids(struct kj_store *store, const struct kj_catalog *catalog);
 /* True if the root holds a catalog or a partition directory. */
@@ -238,8 +238,8 @@ void kj_catalog_announce(struct kj_store *store, const struct kj_catalog *catalo
 
 /* --- partitions (partition.c) --- */
 int kj_partition_log_new(struct kj_store *store, struct kj_session *session, const char *topic,
-                         const uint8_t id[static 16], int32_t partition, uint32_t slot_number, bool adopted,
-                         bool private_words, const struct kj_log_config *config,
+                         const uint8_t id[static 16], int32_t partition, uint32_t slot_number,
+                         bool adopted, bool private_words, const struct kj_log_config *config,
                          struct kj_news_target *news, struct kj_log **ret_log);
 /* A log that is not in any topic's list: for a round of housekeeping, recovery, the last leaver. */
 struct kj_spare_log {
@@ -248,17 +248,22 @@ struct kj_spare_log {
     uint32_t slot_number;
 };
 int kj_spare_log_open(struct kj_store *store, const struct kj_catalog *catalog,
-                      const struct kj_catalog_topic *topic, int32_t partition, struct kj_spare_log *ret_spare);
+                      const struct kj_catalog_topic *topic, int32_t partition,
+                      struct kj_spare_log *ret_spare);
 void kj_spare_log_close(struct kj_spare_log *spare);
 /* Loads it as its slot says. */
-int kj_slot_load(struct kj_store *store, struct kj_session *session, struct kj_log *log, uint32_t slot_number);
+int kj_slot_load(struct kj_store *store, struct kj_session *session, struct kj_log *log,
+                 uint32_t slot_number);
 /* The object alone, without a log. STORE lock held. */
-int kj_partition_object_new(struct kj_topic *topic, int32_t number, struct kj_partition **ret_partition);
+int kj_partition_object_new(struct kj_topic *topic, int32_t number,
+                            struct kj_partition **ret_partition);
 void kj_partition_free(struct kj_partition *partition);
 /* Read-only: another log if the session changed, or the slot became ready. */
 int kj_partition_follow(struct kj_partition *partition);
-/* Every partition of this handle that has a log, its topic held for the caller; kj_partitions_let_go(). */
-int kj_partitions_loaded(struct kj_store *store, struct kj_partition ***ret_partitions, size_t *ret_count);
+/* Every partition of this handle that has a log, its topic held for the caller;
+ * kj_partitions_let_go(). */
+int kj_partitions_loaded(struct kj_store *store, struct kj_partition ***ret_partitions,
+                         size_t *ret_count);
 void kj_partitions_let_go(struct kj_partition **partitions, size_t count);
 uint64_t kj_slot_word(struct kj_store *store, uint32_t slot_number, enum kj_slot_word word);
 void kj_partition_queue(struct kj_partition *partition, unsigned work);
@@ -279,7 +284,8 @@ void kj_events_destroy(struct kj_events *events);
 /* kj_log_news_callback; arg: struct kj_news_target */
 void kj_store_news(void *arg, const struct kj_log_news *news);
 /* The current story as a background event. */
-void kj_store_background_error(struct kj_store *store, int error, const char *topic, int32_t partition);
+void kj_store_background_error(struct kj_store *store, int error, const char *topic,
+                               int32_t partition);
 
 /* --- housekeeping (tasks.c, retention.c, checkpoints.c, space.c) --- */
 enum kj_task { KJ_TASK_RETENTION, KJ_TASK_CHECKPOINTS, KJ_TASK_LOG_STARTS, KJ_TASK_COUNT };
@@ -289,20 +295,21 @@ int64_t kj_store_run(struct kj_store *store);
 bool kj_retention_round(struct kj_store *store);
 void kj_retention_begin(struct kj_store *store);
 /* One partition now. */
-void kj_retain_log(struct kj_store *store, struct kj_log *log, const char *topic, int32_t partition);
+void kj_retain_log(struct kj_store *store, struct kj_log *log, const char *topic,
+                   int32_t partition);
 /* A whole pass at once: space is short. */
 int kj_retention_now(struct kj_store *store);
 enum { KJ_CHECKPOINT_RECOVERY = 1, KJ_CHECKPOINT_STARTS = 2, KJ_CHECKPOINT_ALL = 3 };
 int kj_checkpoints_write(struct kj_store *store, const struct kj_catalog *catalog, unsigned which);
 /* Puts what the checkpoint files say into the words of untouched slots. Alone. */
 int kj_checkpoints_load(struct kj_store *store, const struct kj_catalog *catalog);
-/* Makes them forget partitions [from, to) of a topic: another of the same name must not begin with the
- * offsets of an older one. Catalog lock held, or alone with shared NULL. */
-int kj_checkpoints_forget(struct kj_store *store, struct kj_shared *shared, const char *topic, int32_t from,
-                          int32_t to);
+/* Makes them forget partitions [from, to) of a topic: another of the same name must not begin with
+ * the offsets of an older one. Catalog lock held, or alone with shared NULL. */
+int kj_checkpoints_forget(struct kj_store *store, struct kj_shared *shared, const char *topic,
+                          int32_t from, int32_t to);
 /* Read-only without a control file. -1: unknown. */
-void kj_checkpoint_of(struct kj_store *store, const char *topic, int32_t partition, int64_t *ret_recovery_point,
-                      int64_t *ret_log_start);
+void kj_checkpoint_of(struct kj_store *store, const char *topic, int32_t partition,
+                      int64_t *ret_recovery_point, int64_t *ret_log_start);
 /* KJ_SLOT_RECOVERY_POINT of an untouched slot: nothing is known, or it must be recovered. */
 enum { KJ_POINT_UNKNOWN = -1, KJ_POINT_RECOVER = -2 };
 /* kaja.disk.max: DISK_FULL if bytes more do not fit. */

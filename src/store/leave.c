@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * store/leave.c - going out. Behind the door, each handle tries to have presence exclusively. Refused: others
- * are here, it just goes. Granted: it is the last, and leaves the directory as an orderly stop of a
- * broker does: every partition that anybody used closed, checkpoints written, and then the marker that
- * says so. Anything that fails on the way costs the marker and nothing else: the next open recovers.
+ * store/leave.c - going out. Behind the door, each handle tries to have presence exclusively.
+ * Refused: others are here, it just goes. Granted: it is the last, and leaves the directory as an
+ * orderly stop of a broker does: every partition that anybody used closed, checkpoints written, and
+ * then the marker that says so. Anything that fails on the way costs the marker and nothing else:
+ * the next open recovers.
  */
 #include "store/internal.h"
 
 #include <errno.h>
 #include <string.h>
 
-/* Nobody changed the partition since the control file was built: its files are as a clean stop left them. */
+/* Nobody changed the partition since the control file was built: its files are as a clean stop left
+ * them. */
 static bool untouched(struct kj_store *store, uint32_t slot_number)
 {
     if (kj_slot_word(store, slot_number, KJ_SLOT_STATE) == KJ_SLOT_UNLOADED)
@@ -23,7 +25,8 @@ static bool untouched(struct kj_store *store, uint32_t slot_number)
 }
 
 /* This handle's log of a partition, if it has one; we are alone in the store. */
-static struct kj_log *own_log(struct kj_store *store, const struct kj_catalog_topic *from, int32_t number)
+static struct kj_log *own_log(struct kj_store *store, const struct kj_catalog_topic *from,
+                              int32_t number)
 {
     struct kj_log *log = NULL;
     kj_lock_acquire(&store->lock);
@@ -58,7 +61,8 @@ static int close_partition(struct kj_store *store, const struct kj_catalog *cata
 }
 
 /* All of them, also behind one that fails: each one closed is one less to recover. */
-static int close_partitions(struct kj_store *store, const struct kj_catalog *catalog, bool *ret_poisoned)
+static int close_partitions(struct kj_store *store, const struct kj_catalog *catalog,
+                            bool *ret_poisoned)
 {
     int first = 0;
     struct kj_err_saved why;
@@ -108,7 +112,8 @@ int kj_door_leave(struct kj_store *store)
 {
     struct kj_shared *shared = kj_shared_of(store);
     int os;
-    /* Before the door, where it keeps nobody waiting: a descriptor with unflushed bytes is not closed. */
+    /* Before the door, where it keeps nobody waiting: a descriptor with unflushed bytes is not
+     * closed. */
     int flush_err = kj_flush_everything(store);
     struct kj_err_saved why;
     if (flush_err != 0)

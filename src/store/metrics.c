@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * store/metrics.c - numbers of one handle. Gauges that others keep are asked for when they are read.
+ * store/metrics.c - numbers of one handle. Gauges that others keep are asked for when they are
+ * read.
  */
 #include "store/internal.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * store/partition.c - partitions as this handle knows them: made and loaded when somebody first asks,
- * so that a directory of ten thousand costs only those in use.
+ * store/partition.c - partitions as this handle knows them: made and loaded when somebody first
+ * asks, so that a directory of ten thousand costs only those in use.
  */
 #include "store/internal.h"
 
@@ -22,6 +22,16 @@ struct kj_topic *kj_partition_topic(const struct kj_partition *partition)
     return partition->topic;
 }
 
+bool kj_partition_live(struct kj_partition *partition)
+{
+    struct kj_store *store = partition->topic->store;
+    kj_lock_acquire(&store->lock);
+    bool live =
+        partition->session != NULL && partition->session->attached && !partition->private_words;
+    kj_lock_release(&store->lock);
+    return live;
+}
+
 uint64_t kj_slot_word(struct kj_store *store, uint32_t slot_number, enum kj_slot_word word)
 {
     kj_word slot;
@@ -35,16 +45,16 @@ uint64_t kj_slot_word(struct kj_store *store, uint32_t slot_number, enum kj_slot
 /* --- logs --- */
 
 int kj_partition_log_new(struct kj_store *store, struct kj_session *session, const char *topic,
-                         const uint8_t id[static 16], int32_t partition, uint32_t slot_number, bool adopted,
-                         bool private_words, const struct kj_log_config *config,
+                         const uint8_t id[static 16], int32_t partition, uint32_t slot_number,
+                         bool adopted, bool private_words, const struct kj_log_config *config,
                          struct kj_news_target *news, struct kj_log **ret_log)
 {
     char dir[KJ_DIR_NAME_MAX + 1];
     kj_word slot = UINT32_MAX;
     (void)store;
     if (!kj_partition_dir_name(dir, topic, partition))
-        return kj_err(KAJA_ERR_INVALID_TOPIC_EXCEPTION, "%s-%d is too long for a directory's name", topic,
-                      partition);
+        return kj_err(KAJA_ERR_INVALID_TOPIC_EXCEPTION, "%s-%d is too long for a directory's name",
+                      topic, partition);
     if (!private_words)
         KJ_TRY(kj_control_slot(session->shared, slot_number, &slot));
     struct kj_log_options options = {.env = &session->env,
@@ -61,7 +71,8 @@ int kj_partition_log_new(struct kj_store *store, struct kj_session *session, con
     return kj_log_new(&options, ret_log);
 }
 
-int kj_slot_load(struct kj_store *store, struct kj_session *session, struct kj_log *log, uint32_t slot_number)
+int kj_slot_load(struct kj_store *store, struct kj_session *session, struct kj_log *log,
+                 uint32_t slot_number)
 {
     kj_word slot;
     (void)store;
@@ -74,7 +85,8 @@ int kj_slot_load(struct kj_store *store, struct kj_session *session, struct kj_l
 }
 
 int kj_spare_log_open(struct kj_store *store, const struct kj_catalog *catalog,
-                      const struct kj_catalog_topic *topic, int32_t partition, struct kj_spare_log *ret_spare)
+                      const struct kj_catalog_topic *topic, int32_t partition,
+                      struct kj_spare_log *ret_spare)
 {
     struct kj_log_config config;
     KJ_TRY(kj_topic_config_of(store, catalog, topic, &config));
@@ -117,8 +129,8 @@ void kj_partition_free(struct kj_partition *partition)
 }
 
 /* A log for the partition in the session as it is now, loaded. */
-static int make_log(struct kj_partition *partition, struct kj_session *session, struct kj_log **ret_log,
-                    bool *ret_private)
+static int make_log(struct kj_partition *partition, struct kj_session *session,
+                    struct kj_log **ret_log, bool *ret_private)
 {
     struct kj_topic *topic = partition->topic;
     struct kj_store *store = topic->store;
@@ -126,7 +138,8 @@ static int make_log(struct kj_partition *partition, struct kj_session *session, 
     uint64_t version = kj_load_acquire(&topic->config_version);
     kj_topic_config(topic, &config);
     bool private_words = !session->attached;
-    /* A read-only handle cannot load a slot for others: until somebody does, it looks for itself. */
+    /* A read-only handle cannot load a slot for others: until somebody does, it looks for itself.
+     */
     if (session->attached && store->options.read_only) {
         kj_word slot;
         KJ_TRY(kj_control_slot(session->shared, partition->slot_number, &slot));
@@ -134,8 +147,8 @@ static int make_log(struct kj_partition *partition, struct kj_session *session, 
     }
     struct kj_log *log;
     KJ_TRY(kj_partition_log_new(store, session, topic->name, topic->id, partition->number,
-                                partition->slot_number, kj_topic_adopted(topic), private_words, &config,
-                                &partition->news, &log));
+                                partition->slot_number, kj_topic_adopted(topic), private_words,
+                                &config, &partition->news, &log));
     int64_t recovery_point, log_start;
     int err;
     if (private_words) {
@@ -179,7 +192,8 @@ static int load(struct kj_partition *partition)
     struct kj_log *old = atomic_load(&partition->log);
     void *retired = partition->retired;
     if (err == 0 && old != NULL) {
-        err = kj_grow(&retired, &partition->retired_capacity, partition->retired_count + 1, sizeof old);
+        err = kj_grow(&retired, &partition->retired_capacity, partition->retired_count + 1,
+                      sizeof old);
         partition->retired = retired;
         if (err != 0)
             kj_log_free(log);
@@ -198,7 +212,8 @@ static int load(struct kj_partition *partition)
     return err;
 }
 
-int kj_partition_object_new(struct kj_topic *topic, int32_t number, struct kj_partition **ret_partition)
+int kj_partition_object_new(struct kj_topic *topic, int32_t number,
+                            struct kj_partition **ret_partition)
 {
     struct kj_partition *partition = kj_alloc_zero(1, sizeof *partition);
     if (partition == NULL)
@@ -249,10 +264,11 @@ int kj_topic_partition(struct kj_topic *topic, int32_t number, struct kj_partiti
     kj_lock_acquire(&store->lock);
     int err = 0;
     if (number < 0 || (uint64_t)number >= kj_load_acquire(&topic->partition_count))
-        err = kj_err_at(kj_err(KAJA_ERR_UNKNOWN_PARTITION, "topic %s has %llu partitions, no number %d",
-                               topic->name, (unsigned long long)kj_load_acquire(&topic->partition_count),
-                               number),
-                        topic->name, number, -1, -1);
+        err =
+            kj_err_at(kj_err(KAJA_ERR_UNKNOWN_PARTITION,
+                             "topic %s has %llu partitions, no number %d", topic->name,
+                             (unsigned long long)kj_load_acquire(&topic->partition_count), number),
+                      topic->name, number, -1, -1);
     if (err == 0 && topic->partitions[number] == NULL) {
         err = kj_partition_object_new(topic, number, &partition);
         if (err == 0)
@@ -290,7 +306,8 @@ void kj_partition_apply_config(struct kj_partition *partition)
 
 /* --- lists --- */
 
-int kj_partitions_loaded(struct kj_store *store, struct kj_partition ***ret_partitions, size_t *ret_count)
+int kj_partitions_loaded(struct kj_store *store, struct kj_partition ***ret_partitions,
+                         size_t *ret_count)
 {
     void *list = NULL;
     size_t count = 0, capacity = 0;
@@ -337,7 +354,8 @@ void kj_partition_queue(struct kj_partition *partition, unsigned work)
 
 /* --- appending --- */
 
-static void count_appended(struct kj_store *store, const struct kj_append_batch *batches, size_t count)
+static void count_appended(struct kj_store *store, const struct kj_append_batch *batches,
+                           size_t count)
 {
     uint64_t bytes = 0, good = 0;
     for (size_t i = 0; i < count; i++)
@@ -378,14 +396,15 @@ static void spread_news(struct kj_partition *partition, struct kj_log *log, int6
         kj_partition_queue(partition, work);
 }
 
-int kj_partition_append(struct kj_partition *partition, struct kj_append_batch *batches, size_t count,
-                        enum kj_append_origin origin)
+int kj_partition_append(struct kj_partition *partition, struct kj_append_batch *batches,
+                        size_t count, enum kj_append_origin origin)
 {
     struct kj_store *store = partition->topic->store;
     struct kj_log *log = atomic_load(&partition->log);
-    int err = store->options.read_only
-                  ? kj_err(KAJA_ERR_READ_ONLY, "the directory was opened read-only")
-                  : kj_store_sync(store); /* one word is looked at: new properties hold from now on */
+    int err =
+        store->options.read_only
+            ? kj_err(KAJA_ERR_READ_ONLY, "the directory was opened read-only")
+            : kj_store_sync(store); /* one word is looked at: new properties hold from now on */
     if (err == 0)
         kj_partition_apply_config(partition);
     if (err == 0 && store->options.disk_max >= 0) {
@@ -409,7 +428,8 @@ int kj_partition_append(struct kj_partition *partition, struct kj_append_batch *
     return err;
 }
 
-int kj_partition_delete_records(struct kj_partition *partition, int64_t offset, int64_t *ret_log_start)
+int kj_partition_delete_records(struct kj_partition *partition, int64_t offset,
+                                int64_t *ret_log_start)
 {
     struct kj_topic *topic = partition->topic;
     struct kj_log_config config;
@@ -418,10 +438,11 @@ int kj_partition_delete_records(struct kj_partition *partition, int64_t offset, 
     KJ_TRY(kj_store_sync(topic->store));
     kj_topic_config(topic, &config);
     if (config.cleanup_compact && !config.cleanup_delete)
-        return kj_err_at(kj_err(KAJA_ERR_POLICY_VIOLATION,
-                                "topic %s is compacted: its cleanup.policy does not have \"delete\"",
-                                topic->name),
-                         topic->name, partition->number, offset, -1);
+        return kj_err_at(
+            kj_err(KAJA_ERR_POLICY_VIOLATION,
+                   "topic %s is compacted: its cleanup.policy does not have \"delete\"",
+                   topic->name),
+            topic->name, partition->number, offset, -1);
     struct kj_log *log = atomic_load(&partition->log);
     struct kj_log_stats before, after;
     KJ_TRY(kj_log_get_stats(log, &before));

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
  * store/retention.c - old segments go: a pass over all partitions of the directory each
- * log.retention.check.interval.ms, one partition at each roll, and everything at once when space is short.
+ * log.retention.check.interval.ms, one partition at each roll, and everything at once when space is
+ * short.
  *
- * A pass is done a few partitions a step, by the handle that claimed it (tasks.c). Partitions that nobody
- * touched are left untouched where no limit can apply to them.
+ * A pass is done a few partitions a step, by the handle that claimed it (tasks.c). Partitions that
+ * nobody touched are left untouched where no limit can apply to them.
  */
 #include "store/settle.h"
 
@@ -23,8 +24,9 @@ void kj_retain_log(struct kj_store *store, struct kj_log *log, const char *topic
         kj_space_add(store, -freed);
         kj_store_metric_add(store, KJ_METRIC_RETENTION_BYTES, (uint64_t)freed);
         if (kj_log_get_stats(log, &after) == 0 && after.segment_count <= before.segment_count)
-            kj_store_metric_add(store, KJ_METRIC_SEGMENTS_DELETED,
-                                (uint64_t)(before.segment_count - after.segment_count + (after.bytes == 0)));
+            kj_store_metric_add(
+                store, KJ_METRIC_SEGMENTS_DELETED,
+                (uint64_t)(before.segment_count - after.segment_count + (after.bytes == 0)));
     }
     /* A topic that was deleted meanwhile needs no retention. */
     if (err != 0 && err != KAJA_ERR_UNKNOWN_TOPIC_ID)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * store/session.c - a handle's view of the control file. A writer has one for as long as it is open: presence
- * keeps the file in place. A read-only handle holds nothing, so it looks from time to time:
+ * store/session.c - a handle's view of the control file. A writer has one for as long as it is
+ * open: presence keeps the file in place. A read-only handle holds nothing, so it looks from time
+ * to time:
  *
  *     somebody present, file there and ready   follow its words
  *     nobody present                           words of our own, logs up to their valid end
@@ -29,8 +30,8 @@ int kj_shared_new(struct kj_store *store, struct kj_shared **ret_shared)
     return os == 0 ? 0 : kj_err_os(os, "opening " KJ_LOCK_NAME);
 }
 
-int kj_session_new(struct kj_store *store, struct kj_shared *shared, bool attached, uint64_t identity,
-                   struct kj_session **ret_session)
+int kj_session_new(struct kj_store *store, struct kj_shared *shared, bool attached,
+                   uint64_t identity, struct kj_session **ret_session)
 {
     enum { WINDOW_MAX = 64 << 20 };
     struct kj_session *session = kj_alloc_zero(1, sizeof *session);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * store/settle.c - finishing what the catalog says was begun: by whoever began it, by the next holder of the
- * catalog lock if that one died, or by the next first opener if everybody did.
+ * store/settle.c - finishing what the catalog says was begun: by whoever began it, by the next
+ * holder of the catalog lock if that one died, or by the next first opener if everybody did.
  *
- *     target > partitions   the directories are made; if that fails they go again, and target goes back
- *     deleting              the slots lose their ids, the directories are renamed and removed
+ *     target > partitions   the directories are made; if that fails they go again, and target goes
+ * back deleting              the slots lose their ids, the directories are renamed and removed
  *
- * Every step may be repeated. A topic leaves the catalog only when its directories are gone for good,
- * or they would be adopted as a topic that nobody knows.
+ * Every step may be repeated. A topic leaves the catalog only when its directories are gone for
+ * good, or they would be adopted as a topic that nobody knows.
  */
 #include "store/settle.h"
 
@@ -31,8 +31,8 @@ int kj_settle_make(struct kj_store *store, struct kj_shared *shared, struct kj_c
     KJ_TRY(kj_checkpoints_forget(store, shared, topic->name, topic->partitions, topic->target));
     for (int32_t p = topic->partitions; p < topic->target; p++) {
         if (!kj_partition_dir_name(dir, topic->name, p))
-            return kj_err(KAJA_ERR_INVALID_TOPIC_EXCEPTION, "%s-%d is too long for a directory's name",
-                          topic->name, p);
+            return kj_err(KAJA_ERR_INVALID_TOPIC_EXCEPTION,
+                          "%s-%d is too long for a directory's name", topic->name, p);
         KJ_TRY(kj_log_create_files(store->io, dir, topic->id));
         point(shared, "topic: partition made");
     }
@@ -58,7 +58,9 @@ static int note_name(void *arg, const char *name, enum kj_io_type type)
     if (strlen(name) > KJ_DIR_NAME_MAX)
         return 0;
     strcpy(names->names[names->count++], name);
-    return names->count == sizeof names->names / sizeof names->names[0] ? -1 : 0; /* the rest next time */
+    return names->count == sizeof names->names / sizeof names->names[0]
+               ? -1
+               : 0; /* the rest next time */
 }
 
 /* The bytes of a .log as far as they count for kaja.disk.max. */
@@ -85,7 +87,8 @@ static int remove_dir(struct kj_store *store, const char *dir)
         if (os > 0)
             return kj_err_os(os, "listing %s", dir);
         if (names.count == 0 && names.has_dir)
-            return kj_err(KAJA_ERR_NOT_KAJA, "%s cannot be removed: there is a directory in it", dir);
+            return kj_err(KAJA_ERR_NOT_KAJA, "%s cannot be removed: there is a directory in it",
+                          dir);
         if (names.count == 0)
             break;
         for (size_t i = 0; i < names.count; i++) {
@@ -104,7 +107,8 @@ static int remove_dir(struct kj_store *store, const char *dir)
 }
 
 /* Renamed first: from then on it is no partition for anybody, however far the removal comes. */
-static int remove_partition(struct kj_store *store, const struct kj_catalog_topic *topic, int32_t partition)
+static int remove_partition(struct kj_store *store, const struct kj_catalog_topic *topic,
+                            int32_t partition)
 {
     char dir[KJ_DIR_NAME_MAX + 1], gone[KJ_DIR_NAME_MAX + 1];
     if (!kj_partition_dir_name(dir, topic->name, partition))
@@ -175,8 +179,8 @@ int kj_settle_undo(struct kj_store *store, struct kj_shared *shared, struct kj_c
 
 /* --- all of it --- */
 
-static int settle_topic(struct kj_store *store, struct kj_shared *shared, struct kj_catalog *catalog,
-                        struct kj_catalog_topic *topic)
+static int settle_topic(struct kj_store *store, struct kj_shared *shared,
+                        struct kj_catalog *catalog, struct kj_catalog_topic *topic)
 {
     if (topic->deleting)
         return kj_settle_remove(store, shared, catalog, topic);
@@ -249,8 +253,8 @@ static int remove_leftover(void *arg, const char *name, enum kj_io_type type)
 int kj_settle_leftovers(struct kj_store *store)
 {
     static const char *const temporary[] = {
-        KJ_CATALOG_NAME ".tmp",        KJ_CATALOG_OLD_NAME ".tmp",     KJ_MARKER_NAME ".tmp",
-        KJ_RECOVERY_POINTS_NAME ".tmp", KJ_LOG_STARTS_NAME ".tmp",     KJ_HIGH_WATERMARKS_NAME ".tmp",
+        KJ_CATALOG_NAME ".tmp",         KJ_CATALOG_OLD_NAME ".tmp", KJ_MARKER_NAME ".tmp",
+        KJ_RECOVERY_POINTS_NAME ".tmp", KJ_LOG_STARTS_NAME ".tmp",  KJ_HIGH_WATERMARKS_NAME ".tmp",
         KJ_CONTROL_NAME ".new"};
     for (size_t i = 0; i < sizeof temporary / sizeof temporary[0]; i++) {
         int os = kj_io_unlink(store->io, temporary[i]);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * store/space.c - kaja.disk.max: how many bytes the logs of the directory hold. Counted once from the
- * files by a handle that has a limit, then kept up by what every handle adds to one word
+ * store/space.c - kaja.disk.max: how many bytes the logs of the directory hold. Counted once from
+ * the files by a handle that has a limit, then kept up by what every handle adds to one word
  * (KJ_CONTROL_LOG_BYTES), and counted again with each pass of retention, as both are approximate.
  */
 #include "store/internal.h"
@@ -57,7 +57,8 @@ static int64_t active_bytes(struct kj_store *store, uint32_t slot)
     return 0;
 }
 
-static int64_t partition_bytes(struct kj_store *store, const struct kj_catalog_topic *topic, int32_t partition)
+static int64_t partition_bytes(struct kj_store *store, const struct kj_catalog_topic *topic,
+                               int32_t partition)
 {
     char dir[KJ_DIR_NAME_MAX + 1];
     uint32_t slot = kj_catalog_slot(topic, partition);
@@ -79,7 +80,8 @@ int kj_space_count(struct kj_store *store)
     struct kj_catalog *catalog = kj_store_catalog(store);
     int64_t bytes = 0;
     for (size_t i = 0; i < catalog->count; i++)
-        for (int32_t p = 0; p < catalog->topics[i]->partitions && !catalog->topics[i]->deleting; p++)
+        for (int32_t p = 0; p < catalog->topics[i]->partitions && !catalog->topics[i]->deleting;
+             p++)
             bytes += partition_bytes(store, catalog->topics[i], p);
     kj_catalog_release(catalog);
     kj_store_release(&store->disk_base, (uint64_t)bytes);
@@ -90,7 +92,8 @@ int kj_space_count(struct kj_store *store)
 
 static int64_t used(struct kj_store *store)
 {
-    uint64_t since = kj_shared_load(kj_shared_of(store), KJ_CONTROL_LOG_BYTES) - kj_load_acquire(&store->disk_mark);
+    uint64_t since = kj_shared_load(kj_shared_of(store), KJ_CONTROL_LOG_BYTES) -
+                     kj_load_acquire(&store->disk_mark);
     return (int64_t)(kj_load_acquire(&store->disk_base) + since);
 }
 
@@ -111,6 +114,8 @@ int kj_space_check(struct kj_store *store, uint64_t bytes)
         if (bytes <= (uint64_t)max && used(store) <= max - (int64_t)bytes)
             return 0;
     }
-    return kj_err(KAJA_ERR_DISK_FULL, "the logs hold %lld bytes, kaja.disk.max is %lld: nothing more can go by retention",
-                  (long long)used(store), (long long)max);
+    return kj_err(
+        KAJA_ERR_DISK_FULL,
+        "the logs hold %lld bytes, kaja.disk.max is %lld: nothing more can go by retention",
+        (long long)used(store), (long long)max);
 }

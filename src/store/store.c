@@ -9,8 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
-/* Handles closed in a child of fork(). Threads of the parent may have held any lock when it forked, so
- * nothing that needs one can be freed there; it stays reachable here. The child is one thread as
+/* Handles closed in a child of fork(). Threads of the parent may have held any lock when it forked,
+ * so nothing that needs one can be freed there; it stays reachable here. The child is one thread as
  * long as it touches handles that are not its own. */
 static struct kj_store *abandoned;
 
@@ -95,8 +95,9 @@ static int open_root(struct kj_store *store)
     if (os == ENOTDIR)
         return kj_err(KAJA_ERR_NOT_KAJA, "%s is not a directory", options->path);
     if (os == ENOSYS || os == EPERM)
-        return kj_err(KAJA_ERR_INVALID_CONFIG,
-                      "kaja.io.backend asks for io_uring, which this system refuses; use auto or posix");
+        return kj_err(
+            KAJA_ERR_INVALID_CONFIG,
+            "kaja.io.backend asks for io_uring, which this system refuses; use auto or posix");
     return os == 0 ? 0 : kj_err_os(os, "opening %s", options->path);
 }
 
@@ -109,19 +110,21 @@ static int check_root(struct kj_store *store)
     if (os != 0)
         return kj_err_os(os, "looking at the file system of %s", options->path);
     if (fs.remote && !options->allow_any_fs)
-        return kj_err(KAJA_ERR_NETWORK_FILE_SYSTEM,
-                      "%s lies on %s: locks and maps of a network or FUSE file system are not reliable "
-                      "(kaja.fs.allow=true opens it all the same)",
-                      options->path, fs.name);
+        return kj_err(
+            KAJA_ERR_NETWORK_FILE_SYSTEM,
+            "%s lies on %s: locks and maps of a network or FUSE file system are not reliable "
+            "(kaja.fs.allow=true opens it all the same)",
+            options->path, fs.name);
     if (fs.read_only && !options->read_only)
-        return kj_err(KAJA_ERR_READ_ONLY, "%s lies on a read-only file system: open it with kaja.read.only=true",
+        return kj_err(KAJA_ERR_READ_ONLY,
+                      "%s lies on a read-only file system: open it with kaja.read.only=true",
                       options->path);
     if (options->create && !options->read_only)
         return 0;
     KJ_TRY(kj_looks_like_ours(store->io, &ours));
     if (!ours)
-        return kj_err(KAJA_ERR_NO_DIRECTORY, "there is no kaja directory at %s: no catalog, no partition",
-                      options->path);
+        return kj_err(KAJA_ERR_NO_DIRECTORY,
+                      "there is no kaja directory at %s: no catalog, no partition", options->path);
     return 0;
 }
 
@@ -224,8 +227,8 @@ int kj_store_open(const struct kj_store_options *options, struct kj_store **ret_
 int kj_store_check(struct kj_store *store)
 {
     if (kj_shared_forked(kj_shared_of(store)))
-        return kj_err(KAJA_ERR_FORKED,
-                      "the store was opened before fork(): the child opens one of its own, kaja_store_close() frees this");
+        return kj_err(KAJA_ERR_FORKED, "the store was opened before fork(): the child opens one of "
+                                       "its own, kaja_store_close() frees this");
     return 0;
 }
 
@@ -233,7 +236,8 @@ int kj_store_check(struct kj_store *store)
 
 static void abandon(struct kj_store *store)
 {
-    for (struct kj_session *session = atomic_load(&store->session); session != NULL; session = session->older)
+    for (struct kj_session *session = atomic_load(&store->session); session != NULL;
+         session = session->older)
         kj_shared_close(session->shared);
     if (store->broker != NULL)
         kj_shared_close(store->broker);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * store/store.h - one open directory: which topics there are, who else is here, and the background work.
- * A kj_store is one handle, which counts as one process (design: kaja-processes.7).
+ * store/store.h - one open directory: which topics there are, who else is here, and the background
+ * work. A kj_store is one handle, which counts as one process (design: kaja-processes.7).
  *
  * Kafka: LogManager, ReplicaManager, the metadata cache.
  */
@@ -23,8 +23,8 @@ struct kj_property {
     const char *value;
 };
 
-/* What the store must know about properties, answered by api/, which owns the table: news travels up
- * only through these callbacks. */
+/* What the store must know about properties, answered by api/, which owns the table: news travels
+ * up only through these callbacks. */
 struct kj_store_options;
 struct kj_property_rules {
     /* The effective log config of a topic with these own properties and these of the directory.
@@ -37,17 +37,18 @@ struct kj_property_rules {
      * whenever the catalog was read anew: another process may have changed them. INVALID_CONFIG. */
     int (*directory_config)(const struct kj_property *directory, size_t directory_count,
                             struct kj_store_options *options);
-    /* The value in force of one directory-wide property, in its canonical form: what the directory says,
-     * perhaps under another name, or the default; cut to bytes; empty if there is none. INVALID_CONFIG. */
-    int (*directory_value)(const char *name, const struct kj_property *directory, size_t directory_count,
-                           char *value, size_t bytes);
+    /* The value in force of one directory-wide property, in its canonical form: what the directory
+     * says, perhaps under another name, or the default; cut to bytes; empty if there is none.
+     * INVALID_CONFIG. */
+    int (*directory_value)(const char *name, const struct kj_property *directory,
+                           size_t directory_count, char *value, size_t bytes);
 };
 
 struct kj_store_options {
     const char *path;
     bool create;
     bool read_only;
-    bool allow_any_fs;  /* kaja.fs.allow */
+    bool allow_any_fs; /* kaja.fs.allow */
     bool fetch_copy;
     enum kj_io_backend backend;
     unsigned flush_threads;
@@ -61,7 +62,7 @@ struct kj_store_options {
     int32_t num_partitions; /* of automatic creation */
     bool auto_create;
     int64_t retention_check_ms;
-    int64_t checkpoint_ms;      /* recovery points */
+    int64_t checkpoint_ms;       /* recovery points */
     int64_t start_checkpoint_ms; /* log starts */
     /* The directory-wide properties this handle was told (scope "store" of the directory): a new
      * directory stores them; in an existing one each must equal what is stored, else CONFLICT. */
@@ -70,7 +71,7 @@ struct kj_store_options {
     struct kj_property_rules rules;
     /* seams; NULL: the real ones */
     const struct kj_clock *clock;
-    struct kj_io *io;          /* taken over */
+    struct kj_io *io; /* taken over */
     kj_io_step *io_step;
     kj_shared_step_fn *shared_step;
     void *step_arg;
@@ -120,9 +121,11 @@ bool kj_store_event_take(struct kj_store *store, struct kj_event *ret_event);
 
 /* --- topics; names are checked inside --- */
 
-/* The topic as of now (catalog generation looked at: cheap when nothing changed); held for the caller.
- * create: made if missing and auto_create. UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION. */
-int kj_topic_find(struct kj_store *store, const char *name, bool create, struct kj_topic **ret_topic);
+/* The topic as of now (catalog generation looked at: cheap when nothing changed); held for the
+ * caller. create: made if missing and auto_create. UNKNOWN_TOPIC_OR_PARTITION,
+ * INVALID_TOPIC_EXCEPTION. */
+int kj_topic_find(struct kj_store *store, const char *name, bool create,
+                  struct kj_topic **ret_topic);
 void kj_topic_hold(struct kj_topic *topic);
 void kj_topic_release(struct kj_topic *topic);
 const char *kj_topic_name(const struct kj_topic *topic);
@@ -134,10 +137,12 @@ bool kj_topic_adopted(const struct kj_topic *topic);
 /* A snapshot of the properties in force, for checks in the producer. */
 void kj_topic_config(struct kj_topic *topic, struct kj_log_config *ret_config);
 /* UNKNOWN_PARTITION. Loaded (kj_log_load) on first use. Valid while the topic is held. */
-int kj_topic_partition(struct kj_topic *topic, int32_t partition, struct kj_partition **ret_partition);
+int kj_topic_partition(struct kj_topic *topic, int32_t partition,
+                       struct kj_partition **ret_partition);
 
 typedef int kj_topic_callback(void *arg, struct kj_topic *topic);
-int kj_store_topics(struct kj_store *store, kj_topic_callback *callback, void *arg); /* sorted by name */
+int kj_store_topics(struct kj_store *store, kj_topic_callback *callback,
+                    void *arg); /* sorted by name */
 /* Rises whenever topics, partition counts or properties changed, in any process. */
 uint64_t kj_store_catalog_generation(struct kj_store *store);
 
@@ -146,8 +151,8 @@ int kj_topic_create(struct kj_store *store, const char *name, int32_t partition_
 int kj_topic_delete(struct kj_store *store, const char *name);
 int kj_topic_add_partitions(struct kj_store *store, const char *name, int32_t partition_count);
 /* Own properties of a topic, or the directory's (name NULL). Strings: kj_free_properties(). */
-int kj_topic_properties(struct kj_store *store, const char *name, struct kj_property **ret_properties,
-                        size_t *ret_count);
+int kj_topic_properties(struct kj_store *store, const char *name,
+                        struct kj_property **ret_properties, size_t *ret_count);
 void kj_free_properties(struct kj_property *properties, size_t count);
 /* Sets and removes together. */
 int kj_topic_alter(struct kj_store *store, const char *name, const struct kj_property *set,
@@ -157,14 +162,15 @@ int kj_topic_alter(struct kj_store *store, const char *name, const struct kj_pro
 
 struct kj_log *kj_partition_log(struct kj_partition *partition);
 int32_t kj_partition_number(const struct kj_partition *partition);
-/* Its log follows words that other handles may be changing now (always so for a handle that writes): what
- * lies at and behind its end is theirs. False for a read-only handle while nobody has it open. */
+/* Its log follows words that other handles may be changing now (always so for a handle that
+ * writes): what lies at and behind its end is theirs. False for a read-only handle while nobody has
+ * it open. */
 bool kj_partition_live(struct kj_partition *partition);
 struct kj_topic *kj_partition_topic(const struct kj_partition *partition);
 
 /* Appends and wakes whoever waits for records. Does not wait for flushes. */
-int kj_partition_append(struct kj_partition *partition, struct kj_append_batch *batches, size_t count,
-                        enum kj_append_origin origin);
+int kj_partition_append(struct kj_partition *partition, struct kj_append_batch *batches,
+                        size_t count, enum kj_append_origin origin);
 
 /* Makes partitions durable up to their ends as of the call, all in one flush; whoever comes while a
  * flush runs shares the next one. count 0: every partition of this handle that has acks=all batches
@@ -172,14 +178,16 @@ int kj_partition_append(struct kj_partition *partition, struct kj_append_batch *
 int kj_store_flush(struct kj_store *store, struct kj_partition *const *partitions, size_t count);
 
 /* Waits until one of the partitions has records readable at or behind offsets[i] (high watermark >
- * offsets[i], or durable when durable_only), *extra changes from extra_expected (may be NULL), or the deadline. Flushes itself what a
- * dead writer left unflushed. 0, TIMED_OUT. */
-int kj_store_wait(struct kj_store *store, struct kj_partition *const *partitions, const int64_t *offsets,
-                  size_t count, bool durable_only, _Atomic uint32_t *extra, uint32_t extra_expected,
-                  int64_t deadline_ns);
+ * offsets[i], or durable when durable_only), a topic of theirs was deleted, anything changed in the
+ * catalog, *extra changes from extra_expected (may be NULL), or the deadline. Flushes itself what a
+ * dead writer left unflushed. 0 (also when a topic or the catalog changed: look), TIMED_OUT. */
+int kj_store_wait(struct kj_store *store, struct kj_partition *const *partitions,
+                  const int64_t *offsets, size_t count, bool durable_only, _Atomic uint32_t *extra,
+                  uint32_t extra_expected, int64_t deadline_ns);
 
 /* DeleteRecords with its policy check. */
-int kj_partition_delete_records(struct kj_partition *partition, int64_t offset, int64_t *ret_log_start);
+int kj_partition_delete_records(struct kj_partition *partition, int64_t offset,
+                                int64_t *ret_log_start);
 
 /* --- numbers --- */
 enum kj_metric {

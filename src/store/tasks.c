@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * store/tasks.c - the step: everything that is due, by the worker thread or, without one, by whoever calls
- * kj_store_step().
+ * store/tasks.c - the step: everything that is due, by the worker thread or, without one, by
+ * whoever calls kj_store_step().
  *
  *     each step       what upper rooms registered; what appends left (prepare, flush, retain)
- *     each second     while partitions are in use: segments that others deleted, flush.ms, unfinished changes
- *     each 10 s       descriptors that nobody used
- *     for all handles retention and checkpoints. No handle is in charge of them: whoever's time has come tries the
- *                     task's lock, looks in its word when it was last done, and does it.
+ *     each second     while partitions are in use: segments that others deleted, flush.ms,
+ * unfinished changes each 10 s       descriptors that nobody used for all handles retention and
+ * checkpoints. No handle is in charge of them: whoever's time has come tries the task's lock, looks
+ * in its word when it was last done, and does it.
  *
  * Nothing here is needed for correctness; errors become events and it is tried again.
  */
@@ -83,7 +83,8 @@ static bool may_prepare(struct kj_store *store, int64_t now_ns)
     struct kj_io_fs fs;
     if (store->space_looked_ns == 0 || now_ns - store->space_looked_ns > second_ns) {
         store->space_looked_ns = now_ns;
-        store->space_short = kj_io_fs(store->io, &fs) != 0 || fs.free_bytes < store->options.prepare_max_bytes;
+        store->space_short =
+            kj_io_fs(store->io, &fs) != 0 || fs.free_bytes < store->options.prepare_max_bytes;
     }
     return !store->space_short && store->prepared_bytes < store->options.prepare_max_bytes;
 }
@@ -118,14 +119,16 @@ static void flush_list(struct kj_store *store, struct kj_partition **list, size_
 }
 
 /* One partition's share, its work flags given. */
-static void do_work(struct kj_store *store, struct kj_partition *partition, unsigned work, int64_t now_ns)
+static void do_work(struct kj_store *store, struct kj_partition *partition, unsigned work,
+                    int64_t now_ns)
 {
     if ((work & KJ_WORK_PREPARE) != 0)
         prepare(store, partition, now_ns);
     if ((work & KJ_WORK_FLUSH) != 0)
         flush_list(store, &partition, 1);
     if ((work & KJ_WORK_RETAIN) != 0)
-        kj_retain_log(store, kj_partition_log(partition), partition->topic->name, partition->number);
+        kj_retain_log(store, kj_partition_log(partition), partition->topic->name,
+                      partition->number);
 }
 
 static void run_queue(struct kj_store *store, int64_t now_ns)
@@ -163,7 +166,8 @@ static bool wants_flush(struct kj_store *store, struct kj_partition *partition, 
         kj_slot_word(store, partition->slot_number, KJ_SLOT_ACTIVE_BASE))
         return true;
     kj_topic_config(partition->topic, &config);
-    return config.flush_ms < INT64_MAX && (now_ns - partition->unflushed_since_ns) / 1000000 >= config.flush_ms;
+    return config.flush_ms < INT64_MAX &&
+           (now_ns - partition->unflushed_since_ns) / 1000000 >= config.flush_ms;
 }
 
 /* Bytes that are ready behind the end of one partition, roughly. */
@@ -255,7 +259,8 @@ static bool is_due(struct kj_store *store, enum kj_task task, int64_t now_ns, in
 {
     uint64_t last = kj_shared_load(kj_shared_of(store), KJ_CONTROL_TASKS + (kj_word)task);
     /* Never done, or by a clock that is not ours. */
-    *ret_due_ns = last == 0 || (int64_t)last > now_ns ? now_ns : (int64_t)last + interval_ns(store, task);
+    *ret_due_ns =
+        last == 0 || (int64_t)last > now_ns ? now_ns : (int64_t)last + interval_ns(store, task);
     return *ret_due_ns <= now_ns;
 }
 
@@ -268,7 +273,8 @@ static int do_task(struct kj_store *store, enum kj_task task)
     }
     struct kj_catalog *catalog = kj_store_catalog(store);
     int err = kj_checkpoints_write(store, catalog,
-                                   task == KJ_TASK_CHECKPOINTS ? KJ_CHECKPOINT_RECOVERY : KJ_CHECKPOINT_STARTS);
+                                   task == KJ_TASK_CHECKPOINTS ? KJ_CHECKPOINT_RECOVERY
+                                                               : KJ_CHECKPOINT_STARTS);
     kj_catalog_release(catalog);
     return err;
 }
@@ -281,7 +287,8 @@ static int64_t run_task(struct kj_store *store, enum kj_task task, int64_t now_n
     int64_t due_ns;
     if (!is_due(store, task, now_ns, &due_ns))
         return due_ns;
-    /* change_lock keeps out the threads of this handle that change the catalog, and these locks with it. */
+    /* change_lock keeps out the threads of this handle that change the catalog, and these locks
+     * with it. */
     if (!kj_lock_try(&store->change_lock))
         return now_ns + second_ns;
     int os = kj_shared_try_lock(shared, lock, KJ_LOCK_EXCLUSIVE);
@@ -311,7 +318,7 @@ int64_t kj_store_run(struct kj_store *store)
 {
     uint64_t idle = 0;
     if (!kj_cas(&store->stepping, &idle, 1))
-        return kj_mono_ns(store->clock); /* another thread is at it */
+        return kj_mono_ns(store->clock);              /* another thread is at it */
     kj_store_release(&store->deadline_ns, INT64_MAX); /* a poke from here on lowers it again */
     int64_t deadline_ns = run_tasks(store);
     int64_t now_ns = kj_mono_ns(store->clock);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * store/topic.c - the topics as this handle knows them. They follow the catalog: whoever asks for one looks
- * at one word (KJ_CONTROL_GENERATION) and reads the catalog again if it moved.
+ * store/topic.c - the topics as this handle knows them. They follow the catalog: whoever asks for
+ * one looks at one word (KJ_CONTROL_GENERATION) and reads the catalog again if it moved.
  */
 #include "store/internal.h"
 
@@ -95,7 +95,8 @@ static int topic_grow(struct kj_topic *topic, const struct kj_catalog_topic *fro
 {
     size_t count = (size_t)from->partitions;
     if (count > topic->capacity) {
-        struct kj_partition **partitions = kj_realloc(topic->partitions, count * sizeof(*partitions));
+        struct kj_partition **partitions =
+            kj_realloc(topic->partitions, count * sizeof(*partitions));
         if (partitions == NULL)
             return kj_err_oom("a topic");
         topic->partitions = partitions;
@@ -136,7 +137,8 @@ static struct kj_topic *topic_new(struct kj_store *store, const struct kj_catalo
 
 /* Makes or updates one topic. STORE lock held. */
 static int follow_topic(struct kj_store *store, const struct kj_catalog_topic *from,
-                        const struct kj_log_config *config, struct kj_topic **dropped, size_t *dropped_count)
+                        const struct kj_log_config *config, struct kj_topic **dropped,
+                        size_t *dropped_count)
 {
     struct kj_topic *topic = kj_map_get(&store->topics, from->name, strlen(from->name));
     if (topic != NULL && memcmp(topic->id, from->id, sizeof topic->id) != 0) {
@@ -184,7 +186,8 @@ static void drop_unseen(struct kj_store *store, struct kj_topic **dropped, size_
 }
 
 /* The config of each topic; those without properties of their own share one. */
-static int configs_of(struct kj_store *store, const struct kj_catalog *catalog, struct kj_log_config *configs)
+static int configs_of(struct kj_store *store, const struct kj_catalog *catalog,
+                      struct kj_log_config *configs)
 {
     const struct kj_log_config *plain = NULL;
     for (size_t i = 0; i < catalog->count; i++) {
@@ -206,8 +209,9 @@ static bool visible(const struct kj_catalog_topic *topic)
     return !topic->deleting && topic->partitions > 0;
 }
 
-static int follow(struct kj_store *store, struct kj_catalog *catalog, const struct kj_log_config *configs,
-                  struct kj_topic **dropped, size_t *dropped_count)
+static int follow(struct kj_store *store, struct kj_catalog *catalog,
+                  const struct kj_log_config *configs, struct kj_topic **dropped,
+                  size_t *dropped_count)
 {
     int err = 0;
     store->sync_mark++;
@@ -217,8 +221,8 @@ static int follow(struct kj_store *store, struct kj_catalog *catalog, const stru
     if (err == 0)
         drop_unseen(store, dropped, dropped_count);
     if (err == 0 && store->options.rules.directory_config != NULL)
-        err = store->options.rules.directory_config(catalog->directory.items, catalog->directory.count,
-                                                    &store->options);
+        err = store->options.rules.directory_config(catalog->directory.items,
+                                                    catalog->directory.count, &store->options);
     return err;
 }
 
@@ -269,11 +273,12 @@ struct kj_catalog *kj_store_catalog(struct kj_store *store)
 static uint64_t generation_now(struct kj_store *store)
 {
     struct kj_session *session = kj_session_of(store);
-    return session->attached ? kj_shared_load(session->shared, KJ_CONTROL_GENERATION) : session->identity;
+    return session->attached ? kj_shared_load(session->shared, KJ_CONTROL_GENERATION)
+                             : session->identity;
 }
 
-/* Only read-only handles meet a directory without a catalog, or one with unknown partitions: others made
- * it when they opened. */
+/* Only read-only handles meet a directory without a catalog, or one with unknown partitions: others
+ * made it when they opened. */
 static int read_catalog(struct kj_store *store, struct kj_catalog **ret_catalog)
 {
     struct kj_catalog *catalog = NULL;
@@ -343,7 +348,8 @@ static struct kj_topic *lookup(struct kj_store *store, const char *name)
     return topic;
 }
 
-int kj_topic_find(struct kj_store *store, const char *name, bool create, struct kj_topic **ret_topic)
+int kj_topic_find(struct kj_store *store, const char *name, bool create,
+                  struct kj_topic **ret_topic)
 {
     KJ_TRY(kj_topic_name_check(name));
     KJ_TRY(kj_store_sync(store));
@@ -360,8 +366,8 @@ int kj_topic_find(struct kj_store *store, const char *name, bool create, struct 
         topic = lookup(store, name);
     }
     if (topic == NULL)
-        return kj_err_at(kj_err(KAJA_ERR_UNKNOWN_TOPIC_OR_PARTITION, "there is no topic %s", name), name, -1,
-                         -1, -1);
+        return kj_err_at(kj_err(KAJA_ERR_UNKNOWN_TOPIC_OR_PARTITION, "there is no topic %s", name),
+                         name, -1, -1, -1);
     *ret_topic = topic;
     return 0;
 }
@@ -372,7 +378,8 @@ int kj_store_topics(struct kj_store *store, kj_topic_callback *callback, void *a
     struct kj_catalog *catalog = kj_store_catalog(store);
     int result = 0;
     for (size_t i = 0; i < catalog->count && result == 0; i++) {
-        struct kj_topic *topic = visible(catalog->topics[i]) ? lookup(store, catalog->topics[i]->name) : NULL;
+        struct kj_topic *topic =
+            visible(catalog->topics[i]) ? lookup(store, catalog->topics[i]->name) : NULL;
         if (topic == NULL)
             continue;
         result = callback(arg, topic);

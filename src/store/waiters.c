@@ -4,11 +4,11 @@
  *
  *     low half: a number that changes with each wake     high half: 1 if somebody may be asleep
  *
- *     reader: high half = 1, note the low half; look at the condition; sleep while the low half is as noted
- *     writer: publish; fence; high half != 0: low half + 1 and high half = 0, wake all
+ *     reader: high half = 1, note the low half; look at the condition; sleep while the low half is
+ * as noted writer: publish; fence; high half != 0: low half + 1 and high half = 0, wake all
  *
- * Either the writer sees the mark, or the reader's look comes after the publishing. A mark and not a count
- * of sleepers: one that a dead reader left costs a single wake, not one for ever.
+ * Either the writer sees the mark, or the reader's look comes after the publishing. A mark and not
+ * a count of sleepers: one that a dead reader left costs a single wake, not one for ever.
  *
  * Sleeps are bounded, because a writer may die between publishing and waking, and because of what a
  * dead writer left unflushed (KJ_DUE_ROUND_NS).
@@ -18,8 +18,8 @@
 #include <errno.h>
 
 enum {
-    ROUND_NS = 800000000,    /* the longest sleep */
-    DUE_ROUND_NS = 10000000, /* while something waits for a flush */
+    ROUND_NS = 800000000,         /* the longest sleep */
+    DUE_ROUND_NS = 10000000,      /* while something waits for a flush */
     READ_ONLY_ROUND_NS = 20000000 /* nobody wakes those who only read */
 };
 
@@ -27,7 +27,8 @@ static const uint64_t asleep = (uint64_t)1 << 32;
 
 static void wake_word(struct kj_shared *shared, kj_word word)
 {
-    kj_fence(); /* pairs with mark(): what was published is seen by whoever marked the word too late */
+    kj_fence(); /* pairs with mark(): what was published is seen by whoever marked the word too late
+                 */
     uint64_t seen = kj_shared_load(shared, word);
     do {
         if (seen >> 32 == 0)
@@ -87,7 +88,7 @@ static bool anything_readable(const struct wait *wait)
 /* --- what a dead writer left --- */
 
 struct due {
-    size_t count; /* partitions that wait for a flush */
+    size_t count;        /* partitions that wait for a flush */
     int64_t durable_sum; /* moves when somebody flushes */
 };
 
@@ -160,7 +161,8 @@ static int sleep_once(const struct wait *wait, _Atomic uint32_t *extra, uint32_t
         extra = &never;
         extra_expected = 0;
     }
-    return kj_shared_wait(kj_shared_of(wait->store), words, expected, count, extra, extra_expected, until_ns);
+    return kj_shared_wait(kj_shared_of(wait->store), words, expected, count, extra, extra_expected,
+                          until_ns);
 }
 
 static int follow_all(const struct wait *wait)
@@ -170,9 +172,9 @@ static int follow_all(const struct wait *wait)
     return 0;
 }
 
-int kj_store_wait(struct kj_store *store, struct kj_partition *const *partitions, const int64_t *offsets,
-                  size_t count, bool durable_only, _Atomic uint32_t *extra, uint32_t extra_expected,
-                  int64_t deadline_ns)
+int kj_store_wait(struct kj_store *store, struct kj_partition *const *partitions,
+                  const int64_t *offsets, size_t count, bool durable_only, _Atomic uint32_t *extra,
+                  uint32_t extra_expected, int64_t deadline_ns)
 {
     struct wait wait = {.store = store,
                         .partitions = partitions,
@@ -194,7 +196,8 @@ int kj_store_wait(struct kj_store *store, struct kj_partition *const *partitions
         before = due;
         int64_t round_ns = read_only ? READ_ONLY_ROUND_NS : due.count > 0 ? DUE_ROUND_NS : ROUND_NS;
         bool done;
-        int os = sleep_once(&wait, extra, extra_expected, earlier(deadline_ns, now_ns, round_ns), &done);
+        int os =
+            sleep_once(&wait, extra, extra_expected, earlier(deadline_ns, now_ns, round_ns), &done);
         if (read_only)
             KJ_TRY(follow_all(&wait));
         if (done || anything_readable(&wait))

@@ -101,7 +101,8 @@ static inline int append_text(struct kj_partition *partition, const char *value,
     uint8_t *bytes;
     size_t len;
     kj_batch_writer_init(&writer, buf, sizeof buf);
-    struct kj_record record = {.timestamp = 1700000000000, .value = value, .value_bytes = strlen(value)};
+    struct kj_record record = {
+        .timestamp = 1700000000000, .value = value, .value_bytes = strlen(value)};
     if (!kj_batch_writer_append(&writer, &record))
         return KAJA_ERR_RECORD_TOO_LARGE;
     struct kj_batch_seal seal = KJ_BATCH_SEAL_PLAIN;

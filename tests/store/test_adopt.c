@@ -4,7 +4,6 @@
  */
 #include "store_test.h"
 
-
 static int setup(void **state)
 {
     static struct temp_dir dir;
@@ -32,7 +31,8 @@ static void a_brokers_partition(void **state)
 {
     const struct temp_dir *dir = *state;
     put_events(dir, "events-0");
-    spit(dir->path, "recovery-point-offset-checkpoint", "0\n2\n__cluster_metadata 0 77\nevents 0 46\n");
+    spit(dir->path, "recovery-point-offset-checkpoint",
+         "0\n2\n__cluster_metadata 0 77\nevents 0 46\n");
     spit(dir->path, ".kafka_cleanshutdown", "");
     spit(dir->path, "meta.properties", "#\nversion=1\n");
     spit(dir->path, "note-7", "a plain file\n");
@@ -143,7 +143,8 @@ static void one_that_is_gone_does_not_keep_the_others_away(void **state)
     assert_ok(kj_topic_create(store, "b", 1, NULL, 0));
     assert_ok(kj_store_close(store));
     char command[512];
-    (void)snprintf(command, sizeof command, "rm -rf '%s/a-0' '%s/.kafka_cleanshutdown'", dir->path, dir->path);
+    (void)snprintf(command, sizeof command, "rm -rf '%s/a-0' '%s/.kafka_cleanshutdown'", dir->path,
+                   dir->path);
     assert_int_equal(system(command), 0);
     store = open_store(dir->path);
     assert_int_equal(count_events(store, KAJA_EVENT_BACKGROUND), 1);
@@ -169,8 +170,10 @@ static void one_that_is_gone_does_not_keep_the_others_away(void **state)
 static char *listing(const char *path)
 {
     char command[512];
-    (void)snprintf(command, sizeof command, "cd '%s' && ls -laR --time-style=full-iso . && cat kaja.* *checkpoint 2>/dev/null | cksum",
-                   path);
+    (void)snprintf(
+        command, sizeof command,
+        "cd '%s' && ls -laR --time-style=full-iso . && cat kaja.* *checkpoint 2>/dev/null | cksum",
+        path);
     FILE *f = popen(command, "r");
     char *text = calloc(1, 1 << 16);
     assert_non_null(f);
@@ -268,7 +271,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_brokers_partition, setup, teardown),
         cmocka_unit_test_setup_teardown(not_whole_not_adopted, setup, teardown),
         cmocka_unit_test_setup_teardown(links_are_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(one_that_is_gone_does_not_keep_the_others_away, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_that_is_gone_does_not_keep_the_others_away, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(reading_changes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(reading_a_brokers_directory, setup, teardown),
     };

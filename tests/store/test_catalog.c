@@ -7,7 +7,8 @@
 
 #include <xxhash.h>
 
-static const uint8_t id[16] = {1, 35, 69, 103, 137, 171, 205, 239, 17, 34, 51, 68, 85, 102, 119, 136};
+static const uint8_t id[16] = {1,  35, 69, 103, 137, 171, 205, 239,
+                               17, 34, 51, 68,  85,  102, 119, 136};
 
 static struct kj_catalog *sample(void)
 {
@@ -86,7 +87,8 @@ static void every_damage_is_seen(void **state)
         char old = text[i];
         text[i] = (char)(old ^ 4);
         int err = kj_catalog_decode(text, len, &again);
-        assert_true(err == KAJA_ERR_DAMAGED || err == KAJA_ERR_NOT_KAJA || err == KAJA_ERR_UNSUPPORTED_VERSION);
+        assert_true(err == KAJA_ERR_DAMAGED || err == KAJA_ERR_NOT_KAJA ||
+                    err == KAJA_ERR_UNSUPPORTED_VERSION);
         text[i] = old;
     }
     for (size_t n = 0; n < len; n++) {
@@ -109,7 +111,8 @@ static int decode_lines(const char *lines)
     size_t len = strlen(lines);
     struct kj_catalog *catalog;
     memcpy(text, lines, len);
-    (void)snprintf(text + len, sizeof text - len, "end %016llx\n", (unsigned long long)XXH3_64bits(text, len));
+    (void)snprintf(text + len, sizeof text - len, "end %016llx\n",
+                   (unsigned long long)XXH3_64bits(text, len));
     int err = kj_catalog_decode(text, strlen(text), &catalog);
     if (err == 0)
         kj_catalog_release(catalog);

@@ -197,7 +197,8 @@ static void many_open_at_once_and_one_recovers(void **state)
     (void)close(result[1]);
     struct kj_store *store = open_store(dir->path);
     struct kj_topic *topic = topic_of(store, "t");
-    assert_int_equal(count_records(partition_of(topic, 0)) + count_records(partition_of(topic, 1)), 20 + MANY);
+    assert_int_equal(count_records(partition_of(topic, 0)) + count_records(partition_of(topic, 1)),
+                     20 + MANY);
     kj_topic_release(topic);
     assert_ok(kj_store_close(store));
 }
@@ -254,7 +255,8 @@ static void closing_together_always_ends_clean(void **state)
     }
     store = open_store(dir->path);
     struct kj_topic *topic = topic_of(store, "t");
-    assert_int_equal(count_records(partition_of(topic, 0)) + count_records(partition_of(topic, 1)), 10 * rounds);
+    assert_int_equal(count_records(partition_of(topic, 0)) + count_records(partition_of(topic, 1)),
+                     10 * rounds);
     kj_topic_release(topic);
     assert_ok(kj_store_close(store));
 }
@@ -344,7 +346,8 @@ static int broker_lock(const char *dir, int *ret_fd)
     char path[512];
     (void)snprintf(path, sizeof path, "%s/.lock", dir);
     *ret_fd = open(path, O_RDWR | O_CREAT, 0600);
-    struct flock range = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = INT64_MAX};
+    struct flock range = {
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = INT64_MAX};
     return *ret_fd < 0 ? errno : fcntl(*ret_fd, F_SETLK, &range) == 0 ? 0 : errno;
 }
 
@@ -412,7 +415,8 @@ static int forks_and_dies(void *arg)
     KJ_TRY(kj_store_open(&options, &store));
     KJ_TRY(kj_topic_find(store, "t", false, &topic));
     KJ_TRY(kj_topic_partition(topic, 0, &partition));
-    KJ_TRY(kj_shared_try_lock(kj_shared_of(store), kj_append_lock(partition->slot_number), KJ_LOCK_EXCLUSIVE));
+    KJ_TRY(kj_shared_try_lock(kj_shared_of(store), kj_append_lock(partition->slot_number),
+                              KJ_LOCK_EXCLUSIVE));
     KJ_TRY(kj_shared_try_lock(kj_shared_of(store), KJ_LOCK_CATALOG, KJ_LOCK_EXCLUSIVE));
     if (fork() == 0) {
         (void)sleep(3); /* outlives its parent, with everything inherited */

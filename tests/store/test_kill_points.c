@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * A process dies at every step of opening, making, growing and deleting topics, and leaving. What it leaves
- * is taken over by a survivor, or by the next opener; both must find a directory in which everything is
- * there or nothing, and everything works.
+ * A process dies at every step of opening, making, growing and deleting topics, and leaving. What
+ * it leaves is taken over by a survivor, or by the next opener; both must find a directory in which
+ * everything is there or nothing, and everything works.
  *
  * KJ_STRIDE=1 stops at every step; the short form at every few.
  */
@@ -120,7 +120,8 @@ static void check_all(struct kj_store *store, const char *path, enum action acti
     check_topic(store, path, "old", &old_count);
     check_topic(store, path, "new", &new_count);
     assert_true(new_count == 0 || (new_count == 2 && action == MAKE));
-    assert_true(old_count == 2 || (old_count == 4 && action == GROW) || (old_count == 0 && action == DELETE));
+    assert_true(old_count == 2 || (old_count == 4 && action == GROW) ||
+                (old_count == 0 && action == DELETE));
     if (finished) {
         assert_int_equal(new_count, action == MAKE ? 2 : 0);
         assert_int_equal(old_count, action == GROW ? 4 : action == DELETE ? 0 : 2);
@@ -139,10 +140,12 @@ static bool one_death(const char *base, enum action action, bool survivor, bool 
 {
     char path[256], command[1200];
     (void)snprintf(path, sizeof path, "%s/run", base);
-    (void)snprintf(command, sizeof command, "rm -rf '%s' && cp -R '%s/start' '%s'", path, base, path);
+    (void)snprintf(command, sizeof command, "rm -rf '%s' && cp -R '%s/start' '%s'", path, base,
+                   path);
     assert_int_equal(system(command), 0);
     struct kj_store *alive = survivor ? open_store(path) : NULL;
-    struct job job = {.path = path, .action = action, .killer = {.at = at}, .die_opening = die_opening};
+    struct job job = {
+        .path = path, .action = action, .killer = {.at = at}, .die_opening = die_opening};
     int result = child_end(child_start(run_job, &job));
     assert_true(result == 0 || result == 1000 + SIGKILL);
     bool finished = result == 0;
@@ -255,11 +258,16 @@ static void opening_unclean(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(making_alone),    cmocka_unit_test(making_beside_others),
-        cmocka_unit_test(growing_alone),   cmocka_unit_test(growing_beside_others),
-        cmocka_unit_test(deleting_alone),  cmocka_unit_test(deleting_beside_others),
-        cmocka_unit_test(altering),        cmocka_unit_test(leaving_alone),
-        cmocka_unit_test(leaving_beside_others), cmocka_unit_test(opening_clean),
+        cmocka_unit_test(making_alone),
+        cmocka_unit_test(making_beside_others),
+        cmocka_unit_test(growing_alone),
+        cmocka_unit_test(growing_beside_others),
+        cmocka_unit_test(deleting_alone),
+        cmocka_unit_test(deleting_beside_others),
+        cmocka_unit_test(altering),
+        cmocka_unit_test(leaving_alone),
+        cmocka_unit_test(leaving_beside_others),
+        cmocka_unit_test(opening_clean),
         cmocka_unit_test(opening_unclean),
     };
     prefer_memory();

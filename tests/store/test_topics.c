@@ -96,8 +96,16 @@ static void names_are_checked(void **state)
 {
     const struct temp_dir *dir = *state;
     struct kj_store *store = open_store(dir->path);
-    static const char *const bad[] = {"",   ".",   "..",  "a/b", "a b", "\xc3\xa9", "__consumer_offsets",
-                                      "__transaction_state", "__share_group_state", "__cluster_metadata"};
+    static const char *const bad[] = {"",
+                                      ".",
+                                      "..",
+                                      "a/b",
+                                      "a b",
+                                      "\xc3\xa9",
+                                      "__consumer_offsets",
+                                      "__transaction_state",
+                                      "__share_group_state",
+                                      "__cluster_metadata"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_err(kj_topic_create(store, bad[i], 1, NULL, 0), KAJA_ERR_INVALID_TOPIC_EXCEPTION);
     char name[251];
@@ -131,7 +139,8 @@ static void found_topics_are_made_when_allowed(void **state)
     assert_ok(kj_topic_find(store, "x", true, &topic));
     assert_int_equal(kj_topic_partition_count(topic), 4);
     kj_topic_release(topic);
-    assert_err(kj_topic_find(store, "__consumer_offsets", true, &topic), KAJA_ERR_INVALID_TOPIC_EXCEPTION);
+    assert_err(kj_topic_find(store, "__consumer_offsets", true, &topic),
+               KAJA_ERR_INVALID_TOPIC_EXCEPTION);
     assert_ok(kj_store_close(store));
     options.auto_create = false;
     assert_ok(kj_store_open(&options, &store));
@@ -223,7 +232,8 @@ static void properties_belong_to_the_directory(void **state)
     assert_ok(kj_topic_properties(a, "t", &properties, &count));
     assert_int_equal(count, 0);
     kj_free_properties(properties, count);
-    assert_err(kj_topic_properties(a, "nobody", &properties, &count), KAJA_ERR_UNKNOWN_TOPIC_OR_PARTITION);
+    assert_err(kj_topic_properties(a, "nobody", &properties, &count),
+               KAJA_ERR_UNKNOWN_TOPIC_OR_PARTITION);
     kj_topic_release(topic);
     assert_ok(kj_store_close(a));
     assert_ok(kj_store_close(b));

@@ -85,7 +85,8 @@ static void *append_and_flush(void *arg)
     return NULL;
 }
 
-/* Two handles, whose flushes overlap on the same partitions in both orders: nobody waits for ever. */
+/* Two handles, whose flushes overlap on the same partitions in both orders: nobody waits for ever.
+ */
 static void threads_of_two_handles_flush_together(void **state)
 {
     const struct temp_dir *dir = *state;
@@ -117,7 +118,8 @@ static void threads_of_two_handles_flush_together(void **state)
 static int fail_sync(void *arg, const char *op, const char *path)
 {
     const atomic_int *on = arg;
-    return atomic_load(on) != 0 && strcmp(op, "sync") == 0 && strstr(path, "t-0/") != NULL ? EIO : 0;
+    return atomic_load(on) != 0 && strcmp(op, "sync") == 0 && strstr(path, "t-0/") != NULL ? EIO
+                                                                                           : 0;
 }
 
 static void a_failed_flush_is_told_and_leaves_no_marker(void **state)
@@ -170,7 +172,8 @@ struct waiter_thread {
 static void *wait_for_records(void *arg)
 {
     struct waiter_thread *w = arg;
-    w->err = kj_store_wait(w->store, &w->partition, &w->offset, 1, w->durable_only, w->extra, 0, w->deadline_ns);
+    w->err = kj_store_wait(w->store, &w->partition, &w->offset, 1, w->durable_only, w->extra, 0,
+                           w->deadline_ns);
     w->woke_ns = now();
     return NULL;
 }
@@ -265,7 +268,8 @@ static void what_a_dead_writer_left_is_flushed(void **state)
     struct kj_store *store = open_store(dir->path);
     assert_ok(kj_topic_create(store, "t", 1, NULL, 0));
     struct kj_topic *topic = topic_of(store, "t");
-    struct waiter_thread w = {store, partition_of(topic, 0), 0, false, NULL, now() + 10000000000, 0, 0};
+    struct waiter_thread w = {store, partition_of(topic, 0), 0, false,
+                              NULL,  now() + 10000000000,    0, 0};
     assert_int_equal(child_end(child_start(append_durable_and_die, dir->path)), 1000 + SIGKILL);
     assert_int_equal(count_records(w.partition), 0);
     int64_t began = now();
@@ -304,7 +308,8 @@ static void tasks_run_in_steps_and_in_the_worker(void **state)
     assert_true(kj_store_next_deadline_ns(store) <= now());
     assert_ok(kj_store_step(store));
     assert_int_equal(atomic_load(&task.runs), 1);
-    assert_true(kj_store_next_deadline_ns(store) > now() + 1000000000); /* idle: the checkpoints, in a minute */
+    assert_true(kj_store_next_deadline_ns(store) >
+                now() + 1000000000); /* idle: the checkpoints, in a minute */
     task.next_ns = 1;
     assert_ok(kj_store_step(store));
     assert_int_equal(kj_store_next_deadline_ns(store), 1);
@@ -346,7 +351,8 @@ static int small_segments(const struct kj_property *topic, size_t topic_count,
         if (strcmp(topic[i].name, "retention.bytes") == 0)
             config.retention_bytes = atoll(topic[i].value);
         if (strcmp(topic[i].name, "cleanup.policy") == 0)
-            config.cleanup_delete = !(config.cleanup_compact = strcmp(topic[i].value, "compact") == 0);
+            config.cleanup_delete =
+                !(config.cleanup_compact = strcmp(topic[i].value, "compact") == 0);
     }
     *ret_config = config;
     return 0;
@@ -376,9 +382,11 @@ static void retention_is_done_by_whoever_comes(void **state)
     assert_ok(kj_store_step(a));
     assert_int_equal(kj_log_start(kj_partition_log(partition)), 0);
     assert_true(kj_store_metric(a, KJ_METRIC_ROLLS) >= 5);
-    assert_int_equal(kj_log_durable(kj_partition_log(partition)), 50); /* closed segments get flushed */
+    assert_int_equal(kj_log_durable(kj_partition_log(partition)),
+                     50); /* closed segments get flushed */
     assert_ok(kj_topic_alter(a, "t", &limit, 1, NULL, 0));
-    /* Not due for five minutes: nothing. Then whoever steps next does it, also on what it never touched. */
+    /* Not due for five minutes: nothing. Then whoever steps next does it, also on what it never
+     * touched. */
     assert_ok(kj_store_step(a));
     assert_int_equal(kj_log_start(kj_partition_log(partition)), 0);
     kj_shared_store(kj_shared_of(a), KJ_CONTROL_TASKS + KJ_TASK_RETENTION, 0);
@@ -580,7 +588,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_flush_makes_readable, setup, teardown),
         cmocka_unit_test_setup_teardown(threads_of_two_handles_flush_together, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_failed_flush_is_told_and_leaves_no_marker, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_failed_flush_is_told_and_leaves_no_marker, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(readers_wake_when_there_is_something, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_dead_writer_left_is_flushed, setup, teardown),
         cmocka_unit_test_setup_teardown(tasks_run_in_steps_and_in_the_worker, setup, teardown),

@@ -198,14 +198,19 @@ static void put_brief(const char *title, const char *intro, int effect)
 int main(void)
 {
     fputs(head, stdout);
-    put_section("TOPICS", "The synonym is the name under which the directory keeps a default for all topics.",
+    put_section("TOPICS",
+                "The synonym is the name under which the directory keeps a default for all topics.",
                 KJ_SCOPE_TOPIC, 1);
     put_directory();
-    put_section("THE STORE HANDLE", "Given to kaja_store_open(), for this handle only.", KJ_SCOPE_HANDLE, 1);
+    put_section("THE STORE HANDLE", "Given to kaja_store_open(), for this handle only.",
+                KJ_SCOPE_HANDLE, 1);
     put_section("PRODUCERS", "Given to kaja_producer_open().", KJ_SCOPE_PRODUCER, 1);
     put_section("CONSUMERS", "Given to kaja_consumer_open().", KJ_SCOPE_CONSUMER, 1);
     put_brief("NOT BUILT YET", "Only the default is accepted.", -1);
-    put_brief("WITHOUT EFFECT", "Accepted with any value that Kafka would take, so that the properties of existing programs can stay.", 0);
+    put_brief("WITHOUT EFFECT",
+              "Accepted with any value that Kafka would take, so that the properties of existing "
+              "programs can stay.",
+              0);
     fputs(tail, stdout);
     return ferror(stdout) || fflush(stdout) != 0;
 }

@@ -114,7 +114,8 @@ void kaja_topic_list_free(struct kaja_topic_list *list)
     kj_free(topics);
 }
 
-static int list_topics(struct kaja_store *store, const char *name, struct kaja_topic_list **ret_list)
+static int list_topics(struct kaja_store *store, const char *name,
+                       struct kaja_topic_list **ret_list)
 {
     struct topics *topics = kj_alloc_zero(1, sizeof *topics);
     if (topics == NULL)
@@ -206,8 +207,8 @@ int kaja_admin_partition(struct kaja_store *store, const char *topic, int32_t pa
     return err;
 }
 
-static int offset_for_time(struct kj_log *log, int64_t timestamp, int isolation, int64_t *ret_offset,
-                           int64_t *ret_timestamp)
+static int offset_for_time(struct kj_log *log, int64_t timestamp, int isolation,
+                           int64_t *ret_offset, int64_t *ret_timestamp)
 {
     *ret_timestamp = -1;
     if (timestamp == KAJA_OFFSET_EARLIEST) {
@@ -238,7 +239,8 @@ int kaja_admin_offset_for_time(struct kaja_store *store, const char *topic, int3
     KJ_TRY(check_result(ret_offset));
     KJ_TRY(check_result(ret_timestamp));
     if (timestamp_ms < KAJA_OFFSET_MAX_TIMESTAMP)
-        return kj_err(KAJA_ERR_INVALID_ARG, "%lld is no timestamp and none of LATEST, EARLIEST, MAX_TIMESTAMP",
+        return kj_err(KAJA_ERR_INVALID_ARG,
+                      "%lld is no timestamp and none of LATEST, EARLIEST, MAX_TIMESTAMP",
                       (long long)timestamp_ms);
     if (isolation != 0 && isolation != 1)
         return kj_err(KAJA_ERR_INVALID_ARG, "isolation is %d: 0 read_uncommitted, 1 read_committed",

@@ -84,7 +84,8 @@ static int fill(struct configs *configs, unsigned scope, struct kj_property_list
     return 0;
 }
 
-int kaja_admin_configs(struct kaja_store *store, const char *topic, struct kaja_config_list **ret_list)
+int kaja_admin_configs(struct kaja_store *store, const char *topic,
+                       struct kaja_config_list **ret_list)
 {
     KJ_TRY(kj_handle_store(store));
     if (ret_list == NULL)
@@ -152,13 +153,15 @@ static int check_concerns(const struct kaja_conf *set, enum kj_scope scope, size
         return 0;
     const struct kj_conf_row *row;
     for (size_t i = 0; (row = kj_conf_row(i)) != NULL; i++)
-        if (kj_conf_set_value(set, row->info.name) != NULL && name_in(row->info.name, scope) == NULL)
+        if (kj_conf_set_value(set, row->info.name) != NULL &&
+            name_in(row->info.name, scope) == NULL)
             return kj_err(KAJA_ERR_INVALID_CONFIG, "%s is no property of a %s", row->info.name,
                           scope == KJ_SCOPE_TOPIC ? "topic" : "directory");
     return 0;
 }
 
-int kaja_admin_alter_configs(struct kaja_store *store, const char *topic, const struct kaja_conf *set,
+int kaja_admin_alter_configs(struct kaja_store *store, const char *topic,
+                             const struct kaja_conf *set,
                              const char *const *remove, size_t remove_count)
 {
     KJ_TRY(kj_handle_store(store));

@@ -4,10 +4,11 @@
  * names; the rooms below get plain structs.
  *
  * What belongs to whom
- *   directory  broker properties and the defaults of topics: they stand in the catalog. At open they
- *              are stored in a new directory and compared with an existing one. A topic's name means
- *              its broker synonym there (retention.ms is log.retention.ms), unless that is set too.
- *              The names a topic shares with the producer (compression.*) are taken as the producer's.
+ *   directory  broker properties and the defaults of topics: they stand in the catalog. At open
+ *              they are stored in a new directory and compared with an existing one. A topic's
+ *              name means its broker synonym there (retention.ms is log.retention.ms), unless that
+ *              is set too. The names a topic shares with the producer (compression.*) are taken as
+ *              the producer's.
  *   handle     kaja.*: resource limits and habits of this handle only.
  *   topic      own properties of a topic that is created or altered.
  *   producer, consumer

@@ -121,7 +121,8 @@ static char *put_utf8(char *out, uint32_t c)
     return out;
 }
 
-/* The \uXXXX whose digits begin at *at, or a pair of them. A half of a pair alone becomes U+FFFD. */
+/* The \uXXXX whose digits begin at *at, or a pair of them. A half of a pair alone is
+ * U+FFFD. */
 static int unescape_unicode(const char **at, const char *end, char **out)
 {
     uint32_t c, low;
@@ -142,7 +143,8 @@ static int unescape_unicode(const char **at, const char *end, char **out)
     return 0;
 }
 
-/* Resolves escapes of [from, to) in place of an own buffer and ends it; never longer than before. */
+/* Resolves escapes of [from, to) in place of an own buffer and ends it; never
+ * longer than before. */
 static int unescape(const struct parser *p, const char *from, const char *to, char *out)
 {
     while (from < to) {

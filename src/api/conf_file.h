@@ -6,10 +6,11 @@
  *   comment       first character behind blanks (space, tab, form feed) is # or !
  *   logical line  natural lines joined where the first ends in an odd number of backslashes; blanks
  *                 at the beginning of each are dropped
- *   name          up to the first '=', ':' or blank without a backslash; then blanks, at most one '='
+ *   name          up to the first '=', ':' or blank without a backslash; then blanks, at most
+ *                 one '='
  *                 or ':', blanks; the rest is the value
- *   escapes       \t \n \r \f, \uXXXX (UTF-16, written out as UTF-8); any other character stands for
- *                 itself
+ *   escapes       \t \n \r \f, \uXXXX (UTF-16, written out as UTF-8); any other character
+ *                 stands for itself
  *
  * Bytes above 127 stay what they are (Java would read ISO 8859-1; files are UTF-8 today).
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * api/conf_log.c - from the properties in a catalog to what is in force: a topic's own value, else the
- * directory's under the broker synonym (or a coarser form of it), else the default.
+ * api/conf_log.c - from the properties in a catalog to what is in force: a topic's own value,
+ * else the directory's under the broker synonym (or a coarser form of it), else the default.
  */
 #include "api/conf_row.h"
 
@@ -43,7 +43,8 @@ static int stored_value(const char *name, struct kj_property_list directory, cha
         if (text == NULL)
             continue;
         int64_t n;
-        KJ_TRY(kj_conf_value_parse(kj_conf_row_find(coarser[i].coarser, KJ_SCOPE_DIRECTORY), text, &n));
+        KJ_TRY(kj_conf_value_parse(kj_conf_row_find(coarser[i].coarser, KJ_SCOPE_DIRECTORY), text,
+                                   &n));
         (void)snprintf(buffer, 24, "%lld", (long long)(n < 0 ? -1 : n * coarser[i].ms));
         *ret_value = buffer;
     }

@@ -108,7 +108,8 @@ int kj_conf_store_options(const struct kaja_conf *conf, const char *path,
     struct kj_store_options options = {.path = path, .rules = kj_conf_rules};
     KJ_TRY(fill(conf, KJ_SCOPE_HANDLE | KJ_SCOPE_DIRECTORY, KJ_CONF_ROOM_STORE, &options));
     struct kj_property *directory;
-    KJ_TRY(kj_conf_properties(conf, KJ_SCOPE_DIRECTORY, false, &directory, &options.directory_count));
+    KJ_TRY(kj_conf_properties(conf, KJ_SCOPE_DIRECTORY, false, &directory,
+                              &options.directory_count));
     options.directory = directory;
     *ret_options = options;
     return 0;
@@ -158,7 +159,8 @@ int kj_conf_consumer_options(const struct kaja_conf *conf, struct kj_consumer_op
     KJ_TRY(fill(conf, KJ_SCOPE_CONSUMER, KJ_CONF_ROOM_CONSUMER, &options));
     const struct kj_conf_row *row = kj_conf_row_find("auto.offset.reset", KJ_SCOPE_CONSUMER);
     if (!kj_offset_reset_parse(value_of(conf, row), &options.reset, &options.reset_duration_ms))
-        return kj_err(KAJA_ERR_INVALID_CONFIG, "auto.offset.reset: \"%.100s\" is not valid; allowed: %s",
+        return kj_err(KAJA_ERR_INVALID_CONFIG,
+                      "auto.offset.reset: \"%.100s\" is not valid; allowed: %s",
                       value_of(conf, row), row->info.valid);
     *ret_options = options;
     return 0;

@@ -182,6 +182,7 @@ int kj_conf_unknown(const char *name)
     if (nearest != NULL)
         return kj_err(KAJA_ERR_INVALID_CONFIG, "unknown property \"%.100s\"; did you mean \"%s\"?",
                       name, nearest);
-    return kj_err(KAJA_ERR_INVALID_CONFIG, "unknown property \"%.100s\"; all are listed in kaja-config(5)",
+    return kj_err(KAJA_ERR_INVALID_CONFIG,
+                  "unknown property \"%.100s\"; all are listed in kaja-config(5)",
                   name);
 }

@@ -259,7 +259,8 @@ int kj_conf_value_built(const struct kj_conf_row *row, const char *text)
         strcmp(row->info.name, "log.cleanup.policy") == 0) {
         if (strstr(text, "compact") != NULL)
             return kj_err(KAJA_ERR_UNSUPPORTED_FEATURE,
-                          "%s=%s: compaction comes with a later release; allowed now: delete, or nothing",
+                          "%s=%s: compaction comes with a later release; allowed now: delete, or "
+                          "nothing",
                           row->info.name, text);
         return 0;
     }
@@ -273,8 +274,8 @@ int kj_conf_value_built(const struct kj_conf_row *row, const char *text)
         if (equal)
             return 0;
         return kj_err(KAJA_ERR_UNSUPPORTED_FEATURE,
-                      "%s=%.100s: this is not built yet, only \"%s\" is accepted (%s)", row->info.name,
-                      text, row->info.default_value, row->info.text);
+                      "%s=%.100s: this is not built yet, only \"%s\" is accepted (%s)",
+                      row->info.name, text, row->info.default_value, row->info.text);
     }
     return kj_err(KAJA_ERR_UNSUPPORTED_FEATURE, "%s: this is not built yet (%s)", row->info.name,
                   row->info.text);

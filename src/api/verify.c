@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * api/verify.c - kaja_verify(): the directory as a whole; log/verify.c reads the partitions. A read-only
- * handle says whether others are at work and how far they have published.
+ * api/verify.c - kaja_verify(): the directory as a whole; log/verify.c reads the partitions. A
+ * read-only handle says whether others are at work and how far they have published.
  */
 #include "api/conf.h"
 

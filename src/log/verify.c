@@ -2,10 +2,10 @@
  *
  * log/verify.c - what recovery would find (log/recover_segment.c), without repairing it.
  *
- *   damage          bytes below the end that are no batch, batches whose checksum, offset or records are
- *                   wrong, offsets that are missing
- *   unflushed tail  the last segment ends in bytes that are no batch and nothing good stands behind them;
- *                   prepared space: how every crash leaves it
+ *   damage          bytes below the end that are no batch, batches whose checksum, offset or
+ *                   records are wrong, offsets that are missing
+ *   unflushed tail  the last segment ends in bytes that are no batch and nothing good stands
+ *                   behind them; prepared space: how every crash leaves it
  *   index           see log/verify_index.h
  *   foreign         names that neither Kafka nor kaja gives
  *
@@ -26,8 +26,8 @@
 #include <string.h>
 
 enum {
-    BATCH_BYTES_MAX = 256 << 20, /* larger ones: checksum only */
-    PLAIN_BYTES_MAX = 1 << 30,
+    BATCH_BYTES_MAX = 128 << 20, /* larger ones: checksum only */
+    PLAIN_BYTES_MAX = 128 << 20, /* the same */
     SEARCH_BYTES_MORE = 1 << 20
 };
 
@@ -48,12 +48,12 @@ struct verify {
     struct kj_index_walk offsets, times;
 };
 
-static void find_at(struct verify *v, int kind, int error, const char *file, int64_t offset, int64_t pos,
-                    int64_t bytes, const char *format, ...)
+static void find_at(struct verify *v, int kind, int error, const char *file, int64_t offset,
+                    int64_t pos, int64_t bytes, const char *format, ...)
     __attribute__((format(printf, 8, 9)));
 
-static void find_at(struct verify *v, int kind, int error, const char *file, int64_t offset, int64_t pos,
-                    int64_t bytes, const char *format, ...)
+static void find_at(struct verify *v, int kind, int error, const char *file, int64_t offset,
+                    int64_t pos, int64_t bytes, const char *format, ...)
 {
     char text[256];
     va_list args;
@@ -137,7 +137,8 @@ static bool may_be_torn(const struct verify *v)
 static bool fits(const struct verify *v, const struct kj_batch *batch)
 {
     int64_t last = kj_batch_last_offset(batch);
-    return (v->options->gaps ? batch->base_offset >= v->expected : batch->base_offset == v->expected) &&
+    return (v->options->gaps ? batch->base_offset >= v->expected
+                             : batch->base_offset == v->expected) &&
            last >= batch->base_offset && last < v->next_base && last - v->base <= INT32_MAX;
 }
 
@@ -204,13 +205,14 @@ static bool header_fits(struct verify *v, struct kj_batch *ret_batch)
 static int64_t end_by_crc(struct verify *v, const struct kj_batch *batch)
 {
     int64_t done = v->scan.pos + KJ_BATCH_ATTRIBUTES_AT;
+    int64_t last = v->scan.limit - KJ_BATCH_HEADER_BYTES;
     uint32_t crc = 0;
-    for (int64_t at = v->scan.pos + KJ_BATCH_HEADER_BYTES; at + KJ_BATCH_HEADER_BYTES <= v->scan.limit;
-         at++) {
+    for (int64_t at = v->scan.pos + KJ_BATCH_HEADER_BYTES; at <= last; at++) {
         const uint8_t *p = kj_scan_bytes(&v->scan, at, KJ_BATCH_HEADER_BYTES);
         if (p == NULL)
             return 0;
-        if (p[KJ_BATCH_MAGIC_AT] != KJ_BATCH_MAGIC || kj_get_be64s(p) != kj_batch_next_offset(batch))
+        if (p[KJ_BATCH_MAGIC_AT] != KJ_BATCH_MAGIC ||
+            kj_get_be64s(p) != kj_batch_next_offset(batch))
             continue;
         for (; done < at; done += at - done < 4096 ? at - done : 4096) {
             size_t len = at - done < 4096 ? (size_t)(at - done) : 4096;
@@ -270,7 +272,8 @@ static void bad_bytes(struct verify *v, enum kj_scan_result look)
                                            : v->expected == v->next_base;
     if (look == KJ_SCAN_ZEROS && tail && whole && !v->options->live)
         find_at(v, KAJA_FINDING_UNFLUSHED_TAIL, 0, v->path, v->expected, pos, v->scan.limit - pos,
-                "%lld zero bytes at the end: space that was prepared", (long long)(v->scan.limit - pos));
+                "%lld zero bytes at the end: space that was prepared",
+                (long long)(v->scan.limit - pos));
     else if (tail && may_be_torn(v))
         find_at(v, KAJA_FINDING_UNFLUSHED_TAIL, 0, v->path, v->expected, pos, v->scan.limit - pos,
                 "%lld bytes at the end: an append that was not finished",
@@ -307,13 +310,15 @@ static int check_records(struct verify *v, const struct kj_batch *batch)
     struct kj_batch again;
     int64_t max_timestamp;
     int err = len < bytes ? KAJA_ERR_CORRUPT_MESSAGE
-                          : kj_batch_validate(v->bytes.bytes, bytes, &rules, &again, &max_timestamp);
+                          : kj_batch_validate(v->bytes.bytes, bytes, &rules, &again,
+                                              &max_timestamp);
     if (err == KAJA_ERR_OUT_OF_MEMORY)
         return err;
-    if (err != 0 && err != KAJA_ERR_UNSUPPORTED_COMPRESSION_TYPE && err != KAJA_ERR_RECORD_TOO_LARGE)
-        find_at(v, KAJA_FINDING_DAMAGE, err, v->path, batch->base_offset, v->scan.pos, (int64_t)bytes,
-                "the records of the batch at position %lld are wrong: %s", (long long)v->scan.pos,
-                kaja_error_detail());
+    if (err != 0 && err != KAJA_ERR_UNSUPPORTED_COMPRESSION_TYPE &&
+        err != KAJA_ERR_RECORD_TOO_LARGE)
+        find_at(v, KAJA_FINDING_DAMAGE, err, v->path, batch->base_offset, v->scan.pos,
+                (int64_t)bytes, "the records of the batch at position %lld are wrong: %s",
+                (long long)v->scan.pos, kaja_error_detail());
     return 0;
 }
 
@@ -384,7 +389,8 @@ static void index_finding(struct verify *v, const char *path, int64_t pos, const
     /* A segment behind the recovery point has its indexes rebuilt after a crash. */
     bool ordinary =
         !v->options->live && !v->options->clean && v->next_base > v->options->recovery_point;
-    find_at(v, ordinary ? KAJA_FINDING_UNFLUSHED_TAIL : KAJA_FINDING_INDEX, ordinary ? 0 : KAJA_ERR_DAMAGED,
+    find_at(v, ordinary ? KAJA_FINDING_UNFLUSHED_TAIL : KAJA_FINDING_INDEX,
+            ordinary ? 0 : KAJA_ERR_DAMAGED,
             path, v->base, pos, -1, "%s%s", text, ordinary ? " (rebuilt at the next open)" : "");
 }
 
@@ -445,8 +451,8 @@ static int read_segment(struct verify *v, struct kj_file *file)
     os = kj_index_walk_open(&v->offsets, v->options->io, v->options->dir, KJ_FILE_INDEX, v->base,
                             !v->options->gaps);
     if (os == 0)
-        os = kj_index_walk_open(&v->times, v->options->io, v->options->dir, KJ_FILE_TIMEINDEX, v->base,
-                                !v->options->gaps);
+        os = kj_index_walk_open(&v->times, v->options->io, v->options->dir, KJ_FILE_TIMEINDEX,
+                                v->base, !v->options->gaps);
     int err = os == 0 ? walk_batches(v) : failed(os, "opening an index of", v->path);
     if (err == 0) {
         end_index(v, &v->offsets);
@@ -466,8 +472,8 @@ static int verify_segment(struct verify *v, size_t i)
     v->next_base = i + 1 < v->base_count ? v->bases[i + 1] : INT64_MAX;
     v->expected = v->base;
     v->told = false;
-    /* Behind the count, which the walk does not know, an active segment's index may hold anything; so
-     * may that of one that was just closed. */
+    /* Behind the count, which the walk does not know, an active segment's index may hold
+     * anything; so may that of one that was just closed. */
     v->index_judged = !v->options->live || i + 2 < v->base_count;
     kj_file_path(v->path, v->options->dir, KJ_FILE_LOG, v->base);
     int os = kj_io_open(v->options->io, v->path, KJ_IO_READ, &file);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * log/verify.h - reads the files of one partition, changes nothing, and says what is wrong with them.
- * Needs no slot and no open log: it works on a directory that nobody has open, and beside writers,
- * where only what lies below the published end is judged.
+ * log/verify.h - reads the files of one partition, changes nothing, and says what is wrong with
+ * them. Needs no slot and no open log: it works on a directory that nobody has open, and beside
+ * writers, where only what lies below the published end is judged.
  */
 #ifndef KJ_LOG_VERIFY_H
 #define KJ_LOG_VERIFY_H
@@ -32,7 +32,7 @@ struct kj_verify_options {
     bool live;       /* others may be writing: end is the published end */
     int64_t end;     /* not live: INT64_MAX, everything is judged */
     bool clean;             /* stopped in order: nothing may be torn, indexes are whole */
-    int64_t recovery_point; /* everything below was flushed once, and is there or damaged; 0: unknown */
+    int64_t recovery_point; /* everything below was flushed once; 0: unknown */
     bool gaps;              /* offsets may skip: compaction was here */
     kj_verify_callback *callback;
     void *arg;

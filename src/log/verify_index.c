@@ -25,8 +25,10 @@ static const uint8_t *entry_at(struct kj_index_walk *walk, int *ret_errno)
     *ret_errno = 0;
     if (walk->at + bytes > walk->size)
         return NULL;
-    if (walk->at < walk->piece_pos || walk->at + bytes > walk->piece_pos + (int64_t)walk->piece_len) {
-        *ret_errno = kj_io_pread(walk->file, walk->piece, sizeof walk->piece, walk->at, &walk->piece_len);
+    if (walk->at < walk->piece_pos ||
+        walk->at + bytes > walk->piece_pos + (int64_t)walk->piece_len) {
+        *ret_errno = kj_io_pread(walk->file, walk->piece, sizeof walk->piece, walk->at,
+                                 &walk->piece_len);
         walk->piece_pos = walk->at;
         if (*ret_errno != 0 || (int64_t)walk->piece_len < bytes)
             return NULL;
@@ -57,15 +59,18 @@ static int load(struct kj_index_walk *walk)
     if (walk->kind == KJ_FILE_INDEX) {
         kj_offset_entry_decode(p, walk->base_offset, &walk->next.offset);
         /* Nothing points to the first batch; so zeros at the very beginning are no entry either. */
-        if (walk->at == 0 && walk->next.offset.pos == 0 && walk->next.offset.offset == walk->base_offset)
+        if (walk->at == 0 && walk->next.offset.pos == 0 &&
+            walk->next.offset.offset == walk->base_offset)
             walk->ended = true;
-        else if (walk->next.offset.offset <= walk->last_offset || walk->next.offset.pos <= walk->last_value)
+        else if (walk->next.offset.offset <= walk->last_offset ||
+                 walk->next.offset.pos <= walk->last_value)
             lies(walk, "its entries do not rise");
     } else {
         kj_time_entry_decode(p, walk->base_offset, &walk->next.time);
         if (walk->at == 0 && all_zero(p, KJ_TIME_ENTRY_BYTES))
             walk->ended = true;
-        else if (walk->next.time.offset < walk->last_offset || walk->next.time.timestamp <= walk->last_value)
+        else if (walk->next.time.offset < walk->last_offset ||
+                 walk->next.time.timestamp <= walk->last_value)
             lies(walk, "its entries do not rise");
     }
     return 0;

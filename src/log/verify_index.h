@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * log/verify_index.h - an index file read beside the walk over its log: both rise, so each entry is met
- * when its batch is. Nobody but log/verify.c includes it.
+ * log/verify_index.h - an index file read beside the walk over its log: both rise, so each entry
+ * is met when its batch is. Nobody but log/verify.c includes it.
  */
 #ifndef KJ_LOG_VERIFY_INDEX_H
 #define KJ_LOG_VERIFY_INDEX_H
@@ -35,7 +35,8 @@ int kj_index_walk_open(struct kj_index_walk *walk, struct kj_io *io, const char 
 void kj_index_walk_close(struct kj_index_walk *walk);
 /* The batch at pos goes by. 0 or errno. */
 int kj_index_walk_batch(struct kj_index_walk *walk, const struct kj_batch *batch, int64_t pos);
-/* Passes over entries below a position (.index) or an offset (.timeindex): what they named was damaged. */
+/* Passes over entries below a position (.index) or an offset (.timeindex): what they named was
+ * damaged. */
 int kj_index_walk_skip(struct kj_index_walk *walk, int64_t below);
 /* The log ends; closed: what is left points nowhere. */
 void kj_index_walk_end(struct kj_index_walk *walk, bool closed);

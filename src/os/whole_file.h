@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * os/whole_file.h - reading a file that the user named, wherever it lies: properties. Unlike the files
- * of a directory (os/io.h) it may be reached through links, or be a pipe.
+ * os/whole_file.h - reading a file that the user named, wherever it lies: properties. Unlike the
+ * files of a directory (os/io.h) it may be reached through links, or be a pipe.
  */
 #ifndef KJ_OS_WHOLE_FILE_H
 #define KJ_OS_WHOLE_FILE_H

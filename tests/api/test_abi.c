@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * What programs that were compiled earlier rely on: numbers, sizes and offsets of what they see, and
- * structs that begin with their size. Change a line here only together with the library's version.
+ * What programs that were compiled earlier rely on: numbers, sizes and offsets of what they see,
+ * and structs that begin with their size. Change a line here only together with the library's
+ * version.
  */
 #include "kjtest.h"
 

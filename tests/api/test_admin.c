@@ -354,10 +354,12 @@ static void test_partition(void **state)
     assert_ok(kaja_admin_offset_for_time(store, "t", 0, 2000, 0, &offset, &timestamp));
     assert_int_equal(offset, KAJA_OFFSET_NONE);
     assert_int_equal(timestamp, -1);
-    assert_ok(kaja_admin_offset_for_time(store, "t", 0, KAJA_OFFSET_LATEST, 0, &offset, &timestamp));
+    assert_ok(kaja_admin_offset_for_time(store, "t", 0, KAJA_OFFSET_LATEST, 0, &offset,
+                                         &timestamp));
     assert_int_equal(offset, 5);
     assert_int_equal(timestamp, -1);
-    assert_ok(kaja_admin_offset_for_time(store, "t", 0, KAJA_OFFSET_MAX_TIMESTAMP, 0, &offset, &timestamp));
+    assert_ok(kaja_admin_offset_for_time(store, "t", 0, KAJA_OFFSET_MAX_TIMESTAMP, 0, &offset,
+                                         &timestamp));
     assert_int_equal(offset, 4);
     assert_int_equal(timestamp, 1004);
 
@@ -366,7 +368,8 @@ static void test_partition(void **state)
     assert_int_equal(offset, 3);
     assert_ok(kaja_admin_partition(store, "t", 0, &info));
     assert_int_equal(info.log_start_offset, 3);
-    assert_ok(kaja_admin_offset_for_time(store, "t", 0, KAJA_OFFSET_EARLIEST, 0, &offset, &timestamp));
+    assert_ok(kaja_admin_offset_for_time(store, "t", 0, KAJA_OFFSET_EARLIEST, 0, &offset,
+                                         &timestamp));
     assert_int_equal(offset, 3);
     assert_ok(kaja_admin_delete_records(store, "t", 0, -1, NULL));
     assert_ok(kaja_admin_partition(store, "t", 0, &info));
@@ -478,7 +481,8 @@ static void test_memory_limit(void **state)
     struct kaja_store *store = open_store(conf_of("kaja.memory.max", "1048576", NULL));
     send_records(store, "t", 0, 80, 50000, false, conf_of("acks", "1", NULL));
     for (int own = 0; own < 2; own++) {
-        struct kaja_conf *conf = conf_of("auto.offset.reset", "earliest", "max.poll.records", "20", NULL);
+        struct kaja_conf *conf = conf_of("auto.offset.reset", "earliest", "max.poll.records", "20",
+                                         NULL);
         struct kaja_consumer *consumer = NULL;
         struct kaja_batch *batches[4];
         const struct kaja_topic_partition t = {"t", 0, 0};

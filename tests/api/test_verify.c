@@ -111,7 +111,8 @@ static void fill(const char *segment_bytes, const char *codec)
     send_timestamp = 1000; /* they rise, so that the time index has entries */
     assert_ok(kaja_admin_create_topic(store, "t", 1, conf));
     kaja_conf_free(conf);
-    send_records(store, "t", 0, 40, 500, true, conf_of("acks", "1", "compression.type", codec, NULL));
+    conf = conf_of("acks", "1", "compression.type", codec, NULL);
+    send_records(store, "t", 0, 40, 500, true, conf);
     send_timestamp = KAJA_TIMESTAMP_NOW;
     assert_ok(kaja_store_close(store));
 }
@@ -418,7 +419,8 @@ static void test_live(void **state)
     DIR *dir = opendir(path);
     assert_non_null(dir);
     for (struct dirent *e; (e = readdir(dir)) != NULL;)
-        if (strstr(e->d_name, ".index") != NULL && (name[0] == 0 || strcmp(e->d_name, name + 4) > 0))
+        if (strstr(e->d_name, ".index") != NULL &&
+            (name[0] == 0 || strcmp(e->d_name, name + 4) > 0))
             (void)snprintf(name, sizeof name, "t-0/%s", e->d_name);
     closedir(dir);
     fd_append(name, "\0\0\0\1\0\0\0\1", 8);
@@ -466,7 +468,7 @@ static void test_beside_writer(void **state)
     assert_int_equal(verify(NULL).count[0], 0);
 }
 
-/* Directories that Apache Kafka wrote: compacted ones, one of a running broker, one that was cut. */
+/* What Apache Kafka wrote: compacted logs, one of a running broker, one that was cut. */
 static void test_kafka(void **state)
 {
     (void)state;
@@ -479,7 +481,8 @@ static void test_kafka(void **state)
                 {"recover-before", 31, 2}};
     for (size_t i = 0; i < sizeof logs / sizeof logs[0]; i++) {
         char command[512];
-        (void)snprintf(command, sizeof command, "rm -rf %s/t-0 && cp -R '%s/kafka/logs/%s' %s/t-0 && chmod -R u+w %s",
+        (void)snprintf(command, sizeof command,
+                       "rm -rf %s/t-0 && cp -R '%s/kafka/logs/%s' %s/t-0 && chmod -R u+w %s",
                        test_dir, KJ_GOLDEN_DIR, logs[i].name, test_dir, test_dir);
         assert_int_equal(system(command), 0);
         struct findings f = verify(NULL);
@@ -494,7 +497,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         test_in_dir(test_sound),   test_in_dir(test_many_segments), test_in_dir(test_flips),
-        test_in_dir(test_tails),   test_in_dir(test_clean_tail),    test_in_dir(test_batch_in_record),
+        test_in_dir(test_tails),   test_in_dir(test_clean_tail),
+        test_in_dir(test_batch_in_record),
         test_in_dir(test_missing),       test_in_dir(test_indexes),
         test_in_dir(test_foreign), test_in_dir(test_live),          test_in_dir(test_beside_writer),
         test_in_dir(test_kafka),

@@ -13,6 +13,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* A codec that this build has. */
+#ifdef KJ_HAVE_GZIP
+#define SOME_CODEC "gzip"
+#else
+#define SOME_CODEC "none"
+#endif
+
 static char test_dir[64];
 
 static inline int test_dir_make(void **state)

@@ -514,8 +514,10 @@ static int note_codec(void *arg, const struct kaja_batch_info *batch)
 static void test_topic_codec(void **state)
 {
     (void)state;
+    if (strcmp(SOME_CODEC, "none") == 0)
+        skip();
     struct kaja_store *store = open_store(NULL);
-    struct kaja_conf *conf = conf_of("compression.type", "gzip", NULL);
+    struct kaja_conf *conf = conf_of("compression.type", SOME_CODEC, NULL);
     assert_ok(kaja_admin_create_topic(store, "t", 1, conf));
     kaja_conf_free(conf);
     send_records(store, "t", 0, 1, 500, true, conf_of("compression.type", "none", NULL));
@@ -525,7 +527,7 @@ static void test_topic_codec(void **state)
     int64_t trailing = -1;
     (void)snprintf(path, sizeof path, "%s/t-0/00000000000000000000.log", test_dir);
     assert_ok(kaja_dump_log(path, -1, note_codec, NULL, &codec, &trailing));
-    assert_string_equal(codec, "gzip");
+    assert_string_equal(codec, SOME_CODEC);
     assert_int_equal(trailing, 0);
 }
 

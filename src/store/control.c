@@ -104,9 +104,11 @@ int kj_control_slot(struct kj_shared *shared, uint32_t number, kj_word *ret_slot
     if (number >= KJ_SLOTS_MAX)
         return damaged("a slot's number");
     uint64_t first = kj_shared_load(shared, KJ_CONTROL_BLOCKS + number / KJ_BLOCK_SLOTS);
-    uint64_t slot = first + (uint64_t)(number % KJ_BLOCK_SLOTS) * KJ_SLOT_WORDS;
-    if (first < KJ_CONTROL_WORDS || slot > UINT32_MAX - KJ_SLOT_WORDS)
+    uint64_t next = kj_shared_load(shared, KJ_CONTROL_NEXT);
+    if (first < KJ_CONTROL_WORDS || first > UINT32_MAX - KJ_BLOCK_WORDS ||
+        first + KJ_BLOCK_WORDS > next)
         return damaged("a slot's place");
+    uint64_t slot = first + (uint64_t)(number % KJ_BLOCK_SLOTS) * KJ_SLOT_WORDS;
     /* A read-only handle cannot grow the file: then it is shorter than it should be. */
     int os = kj_shared_reach(shared, (uint32_t)slot + KJ_SLOT_WORDS);
     if (os == EROFS || os == ENOSPC)

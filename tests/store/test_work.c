@@ -115,6 +115,64 @@ static void threads_of_two_handles_flush_together(void **state)
     assert_true(is_clean(dir->path));
 }
 
+/* Holds each lock a little longer, so that orders that could block each other do. */
+static void linger_in_locks(void *arg, enum kj_shared_step step, uint64_t number, const char *name)
+{
+    (void)arg;
+    (void)name;
+    if (step == KJ_STEP_LOCK && number >= KJ_LOCK_SLOTS)
+        (void)usleep(200);
+}
+
+struct order_thread {
+    struct kj_store *store;
+    struct kj_partition *p[2];
+    int err;
+};
+
+static void *flush_in_order(void *arg)
+{
+    struct order_thread *t = arg;
+    for (int i = 0; i < 30 && t->err == 0; i++) {
+        t->err = append_text(t->p[0], "x", true, NULL);
+        if (t->err == 0)
+            t->err = append_text(t->p[1], "x", true, NULL);
+        if (t->err == 0)
+            t->err = kj_store_flush(t->store, t->p, 2);
+    }
+    return NULL;
+}
+
+static void opposite_orders_do_not_block(void **state)
+{
+    const struct temp_dir *dir = *state;
+    struct kj_store_options options = test_options(dir->path);
+    struct order_thread threads[2] = {0};
+    struct kj_topic *topics[2];
+    pthread_t ids[2];
+    options.shared_step = linger_in_locks;
+    options.lock_timeout_ms = 3000;
+    for (int i = 0; i < 2; i++) {
+        assert_ok(kj_store_open(&options, &threads[i].store));
+        if (i == 0)
+            assert_ok(kj_topic_create(threads[i].store, "t", 2, NULL, 0));
+        topics[i] = topic_of(threads[i].store, "t");
+        threads[i].p[i] = partition_of(topics[i], 0);
+        threads[i].p[1 - i] = partition_of(topics[i], 1);
+    }
+    int64_t began = now();
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&ids[i], NULL, flush_in_order, &threads[i]), 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_join(ids[i], NULL), 0);
+    assert_true(now() - began < 2000000000); /* no lock was waited for until its timeout */
+    for (int i = 0; i < 2; i++) {
+        assert_ok(threads[i].err);
+        kj_topic_release(topics[i]);
+        assert_ok(kj_store_close(threads[i].store));
+    }
+}
+
 static int fail_sync(void *arg, const char *op, const char *path)
 {
     const atomic_int *on = arg;
@@ -588,6 +646,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_flush_makes_readable, setup, teardown),
         cmocka_unit_test_setup_teardown(threads_of_two_handles_flush_together, setup, teardown),
+        cmocka_unit_test_setup_teardown(opposite_orders_do_not_block, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failed_flush_is_told_and_leaves_no_marker, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(readers_wake_when_there_is_something, setup, teardown),

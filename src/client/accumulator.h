@@ -30,6 +30,7 @@
 enum {
     KJ_DRAIN_BATCHES_MAX = 16,    /* appended in one call */
     KJ_DRAIN_BYTES_MAX = 1 << 20, /* the same in bytes, unless one batch is larger */
+    KJ_GATHER_BYTES = 65536,      /* what a produce() waits for before it appends by itself */
     /* A batch that grows is left to its producing thread for this long, which fills it and appends
      * it itself: taking it away would only make two thin ones. */
     KJ_GROWING_NS_MAX = 1000 * 1000,

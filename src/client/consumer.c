@@ -258,7 +258,8 @@ static void note_deleted(struct kj_consumer *consumer)
 
 /* One round: a piece of each partition, beginning with the one whose turn it is. Who was read to the
  * end of its piece goes to the back. */
-static int gather_round(struct kj_consumer *consumer, struct kaja_batch *batch, bool *moved)
+static int gather_round(struct kj_consumer *consumer, struct kaja_batch *batch, bool *moved,
+                        bool *ret_error_next)
 {
     struct kj_subscription *subscription = &consumer->subscription;
     size_t at = subscription->turn;
@@ -269,6 +270,7 @@ static int gather_round(struct kj_consumer *consumer, struct kaja_batch *batch, 
         int err = assigned->paused ? 0 : kj_fetcher_take(&consumer->fetcher, assigned, batch);
         if (err != 0) {
             /* What is there already comes first; then the error, then the others. */
+            *ret_error_next = batch->count > 0;
             subscription->turn = batch->count > 0 ? at : next;
             return batch->count > 0 ? 0 : err;
         }
@@ -285,15 +287,16 @@ static int gather_round(struct kj_consumer *consumer, struct kaja_batch *batch, 
     return 0;
 }
 
-/* Takes what can be had now. */
-static int gather(struct kj_consumer *consumer, struct kaja_batch *batch)
+/* Takes what can be had now; *ret_error_next if an error comes behind it. */
+static int gather(struct kj_consumer *consumer, struct kaja_batch *batch, bool *ret_error_next)
 {
     bool moved;
     note_deleted(consumer);
+    *ret_error_next = false;
     do {
         moved = false;
-        KJ_TRY(gather_round(consumer, batch, &moved));
-    } while (moved && !kj_fetcher_full(&consumer->fetcher, batch));
+        KJ_TRY(gather_round(consumer, batch, &moved, ret_error_next));
+    } while (moved && !*ret_error_next && !kj_fetcher_full(&consumer->fetcher, batch));
     return 0;
 }
 
@@ -305,16 +308,8 @@ static size_t watched(struct kj_consumer *consumer)
         struct kj_assigned *assigned = consumer->subscription.items[i];
         if (assigned->paused || assigned->gone || assigned->kind != KJ_POSITION_AT)
             continue;
-        int64_t offset = assigned->offset;
-        if (consumer->options.read_committed) {
-            /* The last stable offset moves only when a marker moves the high watermark. */
-            int64_t seen = consumer->options.read_durable ? kj_log_durable(assigned->log)
-                                                          : kj_log_high_watermark(assigned->log);
-            int64_t stable;
-            if (seen > offset && kj_fetcher_limit(&consumer->fetcher, assigned, &stable) == 0 &&
-                stable <= offset)
-                offset = seen;
-        }
+        /* Not always the position: records beyond the last stable offset are there, but not for us. */
+        int64_t offset = assigned->seen > assigned->offset ? assigned->seen : assigned->offset;
         consumer->wait_partitions[count] = assigned->partition;
         consumer->wait_offsets[count] = offset;
         count++;
@@ -343,10 +338,11 @@ static int fill(struct kj_consumer *consumer, struct kaja_batch *batch, int64_t 
     int64_t deadline = timeout_ms == 0 ? 0 : kj_deadline_ns(consumer->clock, timeout_ms);
     int64_t enough_at = 0; /* from then on any record will do; 0: not known yet */
     for (;;) {
-        KJ_TRY(gather(consumer, batch));
+        bool error_next;
+        KJ_TRY(gather(consumer, batch, &error_next));
         int64_t until = deadline;
         if (batch->count > 0) {
-            if (batch->bytes >= options->fetch_bytes_min || timeout_ms == 0 ||
+            if (batch->bytes >= options->fetch_bytes_min || timeout_ms == 0 || error_next ||
                 kj_fetcher_full(&consumer->fetcher, batch))
                 return 0;
             if (enough_at == 0)

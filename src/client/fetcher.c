@@ -94,10 +94,14 @@ static int read_piece(const struct kj_fetcher *fetcher, struct kj_assigned *assi
                       const struct kaja_batch *batch)
 {
     int64_t limit;
+    /* Before the limit: what becomes readable after the look raises it above this. */
+    int64_t seen = kj_fetcher_watched(fetcher, assigned);
     KJ_TRY(kj_fetcher_limit(fetcher, assigned, &limit));
     if (assigned->offset >= limit && assigned->offset <= kj_log_end(assigned->log) &&
-        assigned->offset >= kj_log_start(assigned->log))
+        assigned->offset >= kj_log_start(assigned->log)) {
+        assigned->seen = seen;
         return 0;
+    }
     struct kj_log_read read;
     int err = kj_log_read(assigned->log, assigned->offset, limit, piece_bytes(fetcher, batch),
                           batch->count == 0, &assigned->cursor, &read);
@@ -105,14 +109,18 @@ static int read_piece(const struct kj_fetcher *fetcher, struct kj_assigned *assi
         kj_assigned_move(assigned, KJ_POSITION_RESET, 0);
         KJ_TRY(kj_fetcher_resolve(fetcher, assigned));
         KJ_TRY(kj_fetcher_limit(fetcher, assigned, &limit));
-        if (assigned->offset >= limit)
+        if (assigned->offset >= limit) {
+            assigned->seen = seen;
             return 0;
+        }
         err = kj_log_read(assigned->log, assigned->offset, limit, piece_bytes(fetcher, batch),
                           batch->count == 0, &assigned->cursor, &read);
     }
     KJ_TRY(err);
-    if (read.view == NULL)
+    if (read.view == NULL) {
+        assigned->seen = seen;
         return 0;
+    }
     assigned->source = kj_source_new(fetcher->pool, read.view, assigned->topic);
     if (assigned->source == NULL) {
         kj_view_release(read.view);

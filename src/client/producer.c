@@ -362,7 +362,9 @@ static void close_full(struct put *put)
     if (put->acc->open == NULL)
         return;
     kj_accumulator_close_open(put->acc);
-    put->full = put->acc;
+    /* A few are appended in one go; the worker does it if they stop coming. */
+    if (put->acc->closed.count >= put->producer->sender.gather)
+        put->full = put->acc;
 }
 
 /* The open batch has no room, or there is none. Lock of put->acc held, and given up. */

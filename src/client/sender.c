@@ -608,6 +608,14 @@ bool kj_sender_drop(struct kj_sender *sender, struct kj_accumulator *acc, int64_
     return batch != NULL;
 }
 
+/* An append has a price of its own, about that of encoding 64 KiB: a lock between processes, index
+ * entries, system calls. */
+static size_t gather_of(size_t batch_bytes)
+{
+    size_t count = batch_bytes > 0 ? KJ_GATHER_BYTES / batch_bytes : KJ_DRAIN_BATCHES_MAX;
+    return count < 1 ? 1 : count > KJ_DRAIN_BATCHES_MAX ? KJ_DRAIN_BATCHES_MAX : count;
+}
+
 void kj_sender_init(struct kj_sender *sender, struct kj_store *store,
                     const struct kj_producer_options *options)
 {
@@ -616,6 +624,7 @@ void kj_sender_init(struct kj_sender *sender, struct kj_store *store,
         .clock = kj_store_clock(store),
         .options = *options,
         .has_worker = kj_store_has_worker(store),
+        .gather = gather_of(options->batch_bytes),
         .task = {.run = run, .arg = sender},
     };
     /* Without batch.size a batch still has memory for a small record. */

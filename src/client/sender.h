@@ -41,6 +41,7 @@ struct kj_sender {
     struct kj_reports reports;
     struct kj_store_task task;
     bool has_worker;
+    size_t gather; /* so many closed batches a produce() appends itself */
     struct kj_lock lock; /* the lists */
     struct kj_accumulator *first, **last;
     struct kj_accumulator *flush_first, **flush_last;

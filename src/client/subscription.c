@@ -56,6 +56,7 @@ void kj_assigned_move(struct kj_assigned *assigned, enum kj_position_kind kind, 
     assigned->cursor.valid = false;
     assigned->kind = kind;
     assigned->offset = offset;
+    assigned->seen = 0;
 }
 
 /* The key of the map: four bytes of number, then the name. NULL: no memory. */

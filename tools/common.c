@@ -310,16 +310,18 @@ int kj_topic_ensure(struct kaja_store *store, const char *topic, bool may_create
 
 /* --- signals ------------------------------------------------------------------------------ */
 
-static volatile sig_atomic_t caught_signal;
-static struct kaja_consumer *volatile woken_consumer;
+/* Written by the handler, in whichever thread the signal meets, and read by all. */
+static _Atomic int caught_signal;
+static struct kaja_consumer *_Atomic woken_consumer;
 static int signal_pipe[2] = {-1, -1};
 
 static void on_signal(int number)
 {
     int saved = errno;
     caught_signal = number;
-    if (woken_consumer != NULL)
-        kaja_consumer_wakeup(woken_consumer);
+    struct kaja_consumer *consumer = woken_consumer;
+    if (consumer != NULL)
+        kaja_consumer_wakeup(consumer);
     /* A full pipe is readable already, so a failed write loses nothing. */
     ssize_t n = write(signal_pipe[1], "", 1);
     (void)n;
@@ -351,7 +353,8 @@ void kj_signals_forget_consumer(void)
 
 int kj_signal_status(void)
 {
-    return caught_signal != 0 ? 128 + caught_signal : 0;
+    int number = caught_signal;
+    return number != 0 ? 128 + number : 0;
 }
 
 int kj_wait_readable(int fd, int timeout_ms)

@@ -5,7 +5,7 @@
 # shellcheck source=tests/tools/lib.sh
 . "${top_srcdir:-$(dirname "$0")/../..}/tests/tools/lib.sh"
 
-consume() { run consume --dir "$dir" --timeout-ms 200 "$@"; }
+consume() { run consume --dir "$dir" --timeout-ms 100 "$@"; }
 total() { grep -qx "Processed a total of $1 messages" err || complain "not a total of $1"; }
 
 run topics --dir "$dir" --create --topic nums

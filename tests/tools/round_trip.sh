@@ -6,7 +6,7 @@
 . "${top_srcdir:-$(dirname "$0")/../..}/tests/tools/lib.sh"
 
 produce() { run produce --dir "$dir" "$@"; }
-consume() { run consume --dir "$dir" --from-beginning --timeout-ms 200 "$@"; }
+consume() { run consume --dir "$dir" --from-beginning --timeout-ms 100 "$@"; }
 n=0
 there_and_back() { # there_and_back FILE [PRODUCER-OPTIONS]: through a topic of its own
     file=$1

@@ -186,6 +186,8 @@ int kj_segment_bytes(struct kj_segment *segment, int64_t *ret_bytes);
 int kj_segment_index_count(struct kj_segment *segment, enum kj_file_kind kind, uint32_t *ret_count);
 /* Greatest timestamp and the last offset of the batch that has it; -1 without timestamps. */
 int kj_segment_max_timestamp(struct kj_segment *segment, int64_t *ret_timestamp, int64_t *ret_offset);
+/* The same for ageing and lookups: the file's modification time when no record has a timestamp. */
+int kj_segment_time(struct kj_segment *segment, int64_t *ret_timestamp);
 /* The files of a new empty segment: from <old base>.prepared if there is one. */
 int kj_segment_create_files(struct kj_log *log, int64_t base_offset, int64_t prepared_of);
 /* Position from which a walk finds the batch that holds offset: an index entry that its batch header confirms,

@@ -74,22 +74,6 @@ static int search_segment(struct search *search, int64_t offset, int64_t segment
     return 0;
 }
 
-/* Greatest timestamp of a segment; the file's modification time when no record has one. */
-static int segment_time(struct kj_segment *segment, int64_t *ret_timestamp, int64_t *ret_offset)
-{
-    KJ_TRY(kj_segment_max_timestamp(segment, ret_timestamp, ret_offset));
-    if (*ret_timestamp >= 0)
-        return 0;
-    char path[KJ_PATH_MAX];
-    struct kj_io_stat stat;
-    kj_file_path(path, segment->log->dir, KJ_FILE_LOG, segment->base_offset);
-    int os = kj_io_stat(segment->log->env->io, path, &stat);
-    if (os != 0)
-        return kj_log_io_error(segment->log, os, "looking at", KJ_FILE_LOG, segment->base_offset, -1);
-    *ret_timestamp = stat.mtime_ms;
-    return 0;
-}
-
 /* Where to begin inside the segment: by its time index. */
 static int64_t start_in(struct kj_segment *segment, int64_t timestamp)
 {
@@ -112,11 +96,11 @@ static int lookup_at_least(struct search *search)
     struct kj_log *log = search->log;
     int64_t find = kj_log_start(log);
     for (;;) {
-        int64_t next, max, at;
+        int64_t next, max;
         struct kj_segment *segment = kj_segment_find(log, find, &next);
         if (segment == NULL)
             return 0;
-        int err = segment_time(segment, &max, &at);
+        int err = kj_segment_time(segment, &max);
         int64_t from = segment->base_offset;
         bool fits = err == 0 && max >= search->timestamp;
         if (fits)

@@ -87,22 +87,6 @@ struct pass {
     bool all;          /* even the active segment qualifies */
 };
 
-static int segment_age_time(struct kj_segment *segment, int64_t *ret_timestamp)
-{
-    int64_t offset;
-    KJ_TRY(kj_segment_max_timestamp(segment, ret_timestamp, &offset));
-    if (*ret_timestamp >= 0)
-        return 0;
-    char path[KJ_PATH_MAX];
-    struct kj_io_stat stat;
-    kj_file_path(path, segment->log->dir, KJ_FILE_LOG, segment->base_offset);
-    int os = kj_io_stat(segment->log->env->io, path, &stat);
-    if (os != 0)
-        return kj_log_io_error(segment->log, os, "looking at", KJ_FILE_LOG, segment->base_offset, -1);
-    *ret_timestamp = stat.mtime_ms;
-    return 0;
-}
-
 /* Does the segment go? Each of the three passes begins at the oldest, so one walk serves all: it ends at
  * the first segment that none of them takes. */
 static int qualifies(struct kj_log *log, struct kj_segment *segment, int64_t next, struct pass *pass,
@@ -122,7 +106,7 @@ static int qualifies(struct kj_log *log, struct kj_segment *segment, int64_t nex
     if (config->cleanup_delete && config->retention_bytes >= 0 && pass->excess - bytes >= 0)
         *ret_goes = true;
     if (!*ret_goes && config->cleanup_delete && config->retention_ms >= 0) {
-        KJ_TRY(segment_age_time(segment, &timestamp));
+        KJ_TRY(kj_segment_time(segment, &timestamp));
         *ret_goes = pass->now_ms - timestamp > config->retention_ms;
     }
     if (*ret_goes)

@@ -348,6 +348,22 @@ int kj_segment_max_timestamp(struct kj_segment *segment, int64_t *ret_timestamp,
     return 0;
 }
 
+int kj_segment_time(struct kj_segment *segment, int64_t *ret_timestamp)
+{
+    int64_t offset;
+    KJ_TRY(kj_segment_max_timestamp(segment, ret_timestamp, &offset));
+    if (*ret_timestamp >= 0)
+        return 0;
+    char path[KJ_PATH_MAX];
+    struct kj_io_stat stat;
+    kj_file_path(path, segment->log->dir, KJ_FILE_LOG, segment->base_offset);
+    int os = kj_io_stat(segment->log->env->io, path, &stat);
+    if (os != 0)
+        return kj_log_io_error(segment->log, os, "looking at", KJ_FILE_LOG, segment->base_offset, -1);
+    *ret_timestamp = stat.mtime_ms;
+    return 0;
+}
+
 /* Makes one empty file, cutting what a dead roll left under its name. */
 static int make_empty(struct kj_log *log, enum kj_file_kind kind, int64_t base_offset)
 {

@@ -19,17 +19,9 @@
 
 /* --- recovery --- */
 
-struct job {
-    const struct kj_catalog_topic *topic;
-    int32_t partition;
-};
-
 struct recovery {
     struct kj_store *store;
     const struct kj_catalog *catalog;
-    struct job *jobs;
-    size_t count;
-    kj_atomic_u64 next;
 };
 
 static void mark_unrecovered(struct kj_store *store, uint32_t slot_number)
@@ -45,16 +37,17 @@ static void mark_unrecovered(struct kj_store *store, uint32_t slot_number)
     kj_shared_store(shared, slot + KJ_SLOT_RECOVERY_POINT, (uint64_t)(int64_t)KJ_POINT_RECOVER);
 }
 
-static int recover_one(struct recovery *recovery, const struct job *job)
+static int recover_one(struct recovery *recovery, const struct kj_catalog_topic *topic,
+                       int32_t partition)
 {
     struct kj_store *store = recovery->store;
+    struct kj_shared *shared = kj_shared_of(store);
     struct kj_spare_log spare;
     kj_word slot;
-    uint32_t slot_number = kj_catalog_slot(job->topic, job->partition);
-    KJ_TRY(kj_control_slot(kj_shared_of(store), slot_number, &slot));
-    int64_t point = (int64_t)kj_shared_load(kj_shared_of(store), slot + KJ_SLOT_RECOVERY_POINT);
-    int64_t log_start = (int64_t)kj_shared_load(kj_shared_of(store), slot + KJ_SLOT_LOG_START);
-    KJ_TRY(kj_spare_log_open(store, recovery->catalog, job->topic, job->partition, &spare));
+    KJ_TRY(kj_control_slot(shared, kj_catalog_slot(topic, partition), &slot));
+    int64_t point = (int64_t)kj_shared_load(shared, slot + KJ_SLOT_RECOVERY_POINT);
+    int64_t log_start = (int64_t)kj_shared_load(shared, slot + KJ_SLOT_LOG_START);
+    KJ_TRY(kj_spare_log_open(store, recovery->catalog, topic, partition, &spare));
     int err = kj_log_recover(spare.log, point, log_start);
     struct kj_err_saved why;
     if (err != 0)
@@ -63,46 +56,25 @@ static int recover_one(struct recovery *recovery, const struct job *job)
     return err == 0 ? 0 : kj_err_restore(&why);
 }
 
-/* Takes one partition after the other until none is left. One that cannot be recovered is no reason
- * to keep the others away: it is tried again when somebody asks for it. */
-static int64_t recover_some(void *arg)
+/* One that cannot be recovered is no reason to keep the others away: it is tried again when
+ * somebody asks for it. */
+static void recover_partition(void *arg, const struct kj_catalog_topic *topic, int32_t partition)
 {
     struct recovery *recovery = arg;
-    for (;;) {
-        uint64_t i = kj_fetch_add(&recovery->next, 1);
-        if (i >= recovery->count)
-            return INT64_MAX;
-        const struct job *job = &recovery->jobs[i];
-        int err = recover_one(recovery, job);
-        if (err != 0) {
-            kj_store_background_error(recovery->store, err, job->topic->name, job->partition);
-            mark_unrecovered(recovery->store, kj_catalog_slot(job->topic, job->partition));
-            kj_err_clear();
-        }
-        kj_shared_point(kj_shared_of(recovery->store), "first: partition recovered");
+    struct kj_store *store = recovery->store;
+    int err = recover_one(recovery, topic, partition);
+    if (err != 0) {
+        kj_store_background_error(store, err, topic->name, partition);
+        mark_unrecovered(store, kj_catalog_slot(topic, partition));
+        kj_err_clear();
     }
+    kj_shared_point(kj_shared_of(store), "first: partition recovered");
 }
 
 int kj_recover_all(struct kj_store *store, const struct kj_catalog *catalog)
 {
-    struct recovery recovery = {.store = store, .catalog = catalog};
-    for (size_t i = 0; i < catalog->count; i++)
-        recovery.count += (size_t)catalog->topics[i]->partitions;
-    recovery.jobs = kj_alloc((recovery.count + 1) * sizeof *recovery.jobs);
-    if (recovery.jobs == NULL)
-        return kj_err_oom("recovery");
-    size_t at = 0;
-    for (size_t i = 0; i < catalog->count; i++)
-        for (int32_t p = 0; p < catalog->topics[i]->partitions; p++)
-            recovery.jobs[at++] = (struct job){catalog->topics[i], p};
-    struct kj_worker *helper = NULL;
-    if (recovery.count > 1 && store->options.background_threads > 0 &&
-        kj_worker_start("kaja-recover", store->clock, recover_some, &recovery, &helper) != 0)
-        helper = NULL; /* alone then */
-    (void)recover_some(&recovery);
-    kj_worker_stop(helper);
-    kj_free(recovery.jobs);
-    return 0;
+    struct recovery recovery = {store, catalog};
+    return kj_each_partition(store, catalog, 1, recover_partition, &recovery);
 }
 
 /* --- the catalog --- */
@@ -155,17 +127,21 @@ static int take_away_marker(struct kj_store *store)
     return os == 0 ? 0 : kj_err_os(os, "removing " KJ_MARKER_NAME);
 }
 
+/* A failure that leaves work for another time, and the rest of the directory none the worse. */
+static void not_now(struct kj_store *store, int err)
+{
+    if (err == 0)
+        return;
+    kj_store_background_error(store, err, NULL, -1);
+    kj_err_clear();
+}
+
 static int complete_catalog(struct kj_store *store, struct kj_catalog *catalog, bool changed,
                             bool adopted)
 {
     bool settled;
-    KJ_TRY(kj_settle_leftovers(store));
-    int err = kj_settle(store, NULL, catalog, &settled);
-    if (err != 0) {
-        /* It stays pending; the rest of the directory is no worse for it. */
-        kj_store_background_error(store, err, NULL, -1);
-        kj_err_clear();
-    }
+    not_now(store, kj_settle_leftovers(store));
+    not_now(store, kj_settle(store, NULL, catalog, &settled)); /* what fails stays pending */
     if (adopted)
         KJ_TRY(kj_adopt_ids(store, catalog));
     bool renumbered = kj_catalog_renumber(catalog);
@@ -187,7 +163,7 @@ static int build(struct kj_store *store, struct kj_catalog *catalog)
     kj_store_release(&store->seen_generation, catalog->generation);
     if (!store->clean) {
         KJ_TRY(kj_recover_all(store, catalog));
-        KJ_TRY(kj_checkpoints_write(store, catalog, KJ_CHECKPOINT_ALL));
+        not_now(store, kj_checkpoints_write(store, catalog, KJ_CHECKPOINT_ALL));
     }
     kj_shared_store(session->shared, KJ_CONTROL_READY, 1);
     return 0;

@@ -57,8 +57,12 @@ static size_t flush_some(struct round *round, struct kj_partition **list, size_t
     struct kj_io_req reqs[SUBMIT_MAX];
     struct kj_io_req *req_of[SUBMIT_MAX];
     size_t begun = 0, req_count = 0, left = 0;
+    /* Each keeps a descriptor open; others need some too. */
+    size_t most = round->store->files_max / 2;
+    if (most > SUBMIT_MAX)
+        most = SUBMIT_MAX;
     for (size_t i = 0; i < count; i++) {
-        if (begun == SUBMIT_MAX) {
+        if (begun > 0 && begun >= most) {
             list[left++] = list[i];
             continue;
         }

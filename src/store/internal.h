@@ -56,6 +56,9 @@ struct kj_session {
     struct kj_session *older;
 };
 
+/* Housekeeping that one handle does for all. */
+enum kj_task { KJ_TASK_RETENTION, KJ_TASK_CHECKPOINTS, KJ_TASK_LOG_STARTS, KJ_TASK_COUNT };
+
 enum kj_load_state { KJ_LOAD_NONE = 0, KJ_LOAD_RUNNING = 1, KJ_LOAD_DONE = 2 };
 
 /* Work that an append leaves to the next step. */
@@ -152,10 +155,15 @@ struct kj_store {
     struct kj_partition *work_first; /* (W) each holds its topic */
 
     struct kj_worker *worker;
+    size_t files_max;          /* what the file cache was given */
     kj_atomic_u64 stepping;    /* 1: a thread is in the step */
     kj_atomic_u64 deadline_ns; /* of the next step */
     /* the step's own */
     int64_t next_tick_ns, next_sweep_ns;
+    struct {
+        uint64_t value;  /* of the task's word */
+        int64_t seen_ns; /* by our clock, when it was first seen */
+    } tasks_seen[KJ_TASK_COUNT];
     struct kj_catalog *retain_catalog; /* held while a pass of retention runs */
     size_t retain_topic;
     int32_t retain_partition;
@@ -195,6 +203,12 @@ int kj_door_lock(struct kj_store *store);
 int64_t kj_lock_deadline(struct kj_store *store);
 /* What the first opener does while alone. */
 int kj_first_open(struct kj_store *store);
+/* Calls work for every partition of the catalog, at most helpers + 1 at a time, each in a thread of
+ * its own (none but the caller's without background threads). */
+typedef void kj_partition_work_fn(void *arg, const struct kj_catalog_topic *topic,
+                                  int32_t partition);
+int kj_each_partition(struct kj_store *store, const struct kj_catalog *catalog, unsigned helpers,
+                      kj_partition_work_fn *work, void *arg);
 /* Unclean: every partition. */
 int kj_recover_all(struct kj_store *store, const struct kj_catalog *catalog);
 /* Compares options.directory with the catalog. CONFLICT. */
@@ -288,7 +302,6 @@ void kj_store_background_error(struct kj_store *store, int error, const char *to
                                int32_t partition);
 
 /* --- housekeeping (tasks.c, retention.c, checkpoints.c, space.c) --- */
-enum kj_task { KJ_TASK_RETENTION, KJ_TASK_CHECKPOINTS, KJ_TASK_LOG_STARTS, KJ_TASK_COUNT };
 /* One step: what is due. Returns when the next one is. */
 int64_t kj_store_run(struct kj_store *store);
 /* Some partitions of the pass that runs, true while it is not through. */

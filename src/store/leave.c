@@ -60,24 +60,44 @@ static int close_partition(struct kj_store *store, const struct kj_catalog *cata
     return err == 0 ? 0 : kj_err_restore(&why);
 }
 
+struct leaving {
+    struct kj_store *store;
+    const struct kj_catalog *catalog;
+    struct kj_lock lock; /* the rest */
+    bool poisoned;
+    int err; /* the first */
+    struct kj_err_saved why;
+};
+
+static void close_one(void *arg, const struct kj_catalog_topic *topic, int32_t number)
+{
+    struct leaving *leaving = arg;
+    bool poisoned = false;
+    int err = topic->deleting
+                  ? 0
+                  : close_partition(leaving->store, leaving->catalog, topic, number, &poisoned);
+    kj_lock_acquire(&leaving->lock);
+    leaving->poisoned = leaving->poisoned || poisoned;
+    if (err != 0 && leaving->err == 0) {
+        leaving->err = err;
+        kj_err_save(err, &leaving->why);
+    }
+    kj_lock_release(&leaving->lock);
+    kj_shared_point(kj_shared_of(leaving->store), "leave: partition closed");
+}
+
 /* All of them, also behind one that fails: each one closed is one less to recover. */
 static int close_partitions(struct kj_store *store, const struct kj_catalog *catalog,
                             bool *ret_poisoned)
 {
-    int first = 0;
-    struct kj_err_saved why;
-    for (size_t i = 0; i < catalog->count; i++)
-        for (int32_t p = 0; p < catalog->topics[i]->partitions; p++) {
-            if (catalog->topics[i]->deleting)
-                continue;
-            int err = close_partition(store, catalog, catalog->topics[i], p, ret_poisoned);
-            if (err != 0 && first == 0) {
-                first = err;
-                kj_err_save(err, &why);
-            }
-            kj_shared_point(kj_shared_of(store), "leave: partition closed");
-        }
-    return first == 0 ? 0 : kj_err_restore(&why);
+    struct leaving leaving = {.store = store, .catalog = catalog};
+    kj_lock_init(&leaving.lock, KJ_RANK_LEAF);
+    int err = kj_each_partition(store, catalog, store->options.flush_threads, close_one, &leaving);
+    kj_lock_destroy(&leaving.lock);
+    KJ_TRY(err);
+    if (leaving.poisoned)
+        *ret_poisoned = true;
+    return leaving.err == 0 ? 0 : kj_err_restore(&leaving.why);
 }
 
 static int write_marker(struct kj_store *store)

@@ -182,7 +182,8 @@ static int open_store(struct kj_store *store)
         return kj_err(KAJA_ERR_INVALID_ARG, "the directory's path is empty");
     KJ_TRY(open_root(store));
     KJ_TRY(check_root(store));
-    KJ_TRY(kj_file_cache_new(files_max(&store->options), maps_max(&store->options), &store->files));
+    store->files_max = files_max(&store->options);
+    KJ_TRY(kj_file_cache_new(store->files_max, maps_max(&store->options), &store->files));
     if (store->options.read_only) {
         KJ_TRY(kj_session_follow(store));
         KJ_TRY(kj_store_sync(store));

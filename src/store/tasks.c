@@ -255,12 +255,19 @@ static int64_t interval_ns(struct kj_store *store, enum kj_task task)
     return ms < INT64_MAX / 2000000 ? ms * 1000000 : INT64_MAX / 2;
 }
 
+/* The word holds CLOCK_MONOTONIC ns, which in another time namespace is another clock: a value that
+ * lies ahead of ours counts from when we first saw it. */
 static bool is_due(struct kj_store *store, enum kj_task task, int64_t now_ns, int64_t *ret_due_ns)
 {
     uint64_t last = kj_shared_load(kj_shared_of(store), KJ_CONTROL_TASKS + (kj_word)task);
-    /* Never done, or by a clock that is not ours. */
-    *ret_due_ns =
-        last == 0 || (int64_t)last > now_ns ? now_ns : (int64_t)last + interval_ns(store, task);
+    if (last != store->tasks_seen[task].value) {
+        store->tasks_seen[task].value = last;
+        store->tasks_seen[task].seen_ns = now_ns;
+    }
+    int64_t since_ns = (int64_t)last;
+    if (since_ns < 0 || since_ns > now_ns)
+        since_ns = store->tasks_seen[task].seen_ns;
+    *ret_due_ns = last == 0 ? now_ns : since_ns + interval_ns(store, task);
     return *ret_due_ns <= now_ns;
 }
 

@@ -228,6 +228,17 @@ static void reading_changes_nothing(void **state)
     assert_int_equal(count_records(partition), 6);
     assert_ok(append_text(partition_of(written, 0), "y", false, NULL));
     assert_int_equal(count_records(partition), 7); /* now it follows the words */
+    /* One that nobody has touched yet: the reader looks for itself, and follows once somebody did. */
+    struct kj_partition *other = partition_of(topic, 1);
+    assert_false(kj_partition_live(other));
+    assert_true(kj_partition_live(partition));
+    assert_int_equal(count_records(other), 0);
+    assert_ok(append_text(partition_of(written, 1), "y", false, NULL));
+    offset = 0;
+    assert_ok(kj_store_wait(store, &other, &offset, 1, false, NULL, 0,
+                            kj_mono_ns(&kj_clock_system) + 2000000000));
+    assert_int_equal(count_records(other), 1);
+    assert_true(kj_partition_live(other));
     assert_ok(kj_topic_create(writer, "u", 1, NULL, 0));
     kj_topic_release(topic_of(store, "u"));
     kj_topic_release(written);

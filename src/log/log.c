@@ -376,7 +376,8 @@ static int walk_tail(struct kj_log *log, struct kj_segment *active, struct kj_ta
             start = 0;
         }
     }
-    if ((err = kj_scan_init(&scan, file, start, stat.size, false)) != 0)
+    /* With CRCs: a writer that was killed may have left the first pages of a batch whose header is whole. */
+    if ((err = kj_scan_init(&scan, file, start, stat.size, true)) != 0)
         goto out;
     struct kj_batch batch;
     int64_t expected = -1;

@@ -60,9 +60,24 @@ static size_t window_left(const struct window *window, int64_t pos)
 
 enum walked { WALK_FOUND, WALK_SEGMENT_ENDS, WALK_MORE, WALK_FAILED };
 
-/* Moves *pos to the first batch whose last offset is at or behind offset. */
+/* Base offsets lie outside the checksum: a batch must follow the one before it and end before the next
+ * segment, or before END, and within the bytes of its own. */
+static const char *misplaced(const struct window *window, const struct kj_batch *batch, int64_t pos,
+                             int64_t least, int64_t bound)
+{
+    if (batch->base_offset < least)
+        return "a batch with an offset that was passed";
+    if (kj_batch_last_offset(batch) >= bound)
+        return "a batch with an offset that belongs to the next segment, or behind the end";
+    if ((int64_t)kj_batch_bytes(batch) > window->bytes - pos)
+        return "a batch reaches past the end of its segment";
+    return NULL;
+}
+
+/* Moves *pos to the first batch whose last offset is at or behind offset. No batch from *pos on has an offset
+ * below least or from bound on. */
 static enum walked walk_to(struct kj_segment *segment, const struct window *window, int64_t offset,
-                           int64_t *pos, int *ret_err)
+                           int64_t least, int64_t bound, int64_t *pos, int *ret_err)
 {
     for (;;) {
         if (*pos >= window->bytes)
@@ -82,12 +97,15 @@ static enum walked walk_to(struct kj_segment *segment, const struct window *wind
                                  segment->log->topic, segment->log->partition, offset, *pos);
             return WALK_FAILED;
         }
-        if (look != KJ_BATCH_OK || batch.base_offset < segment->base_offset) {
-            *ret_err = damaged(segment->log, segment, offset, *pos, "no batch where one should be");
+        const char *why = look != KJ_BATCH_OK ? "no batch where one should be"
+                                              : misplaced(window, &batch, *pos, least, bound);
+        if (why != NULL) {
+            *ret_err = damaged(segment->log, segment, offset, *pos, why);
             return WALK_FAILED;
         }
         if (kj_batch_last_offset(&batch) >= offset)
             return WALK_FOUND;
+        least = kj_batch_next_offset(&batch);
         *pos += (int64_t)kj_batch_bytes(&batch);
     }
 }
@@ -134,17 +152,23 @@ static size_t copy_bytes(size_t max_bytes)
     return max_bytes > 65536 ? max_bytes : 65536;
 }
 
-/* Looks into one segment. 0 with read->view NULL: it has nothing at or behind offset. */
-static int read_segment(struct kj_segment *segment, int64_t offset, int64_t limit_offset, size_t max_bytes,
-                        bool min_one, struct kj_log_cursor *cursor, struct kj_log_read *read)
+/* Looks into one segment; next: the base of the one behind it. 0 with read->view NULL: nothing to be had;
+ * *ret_ends then tells whether the segment has nothing at or behind offset. */
+static int read_segment(struct kj_segment *segment, int64_t offset, int64_t limit_offset, int64_t next,
+                        size_t max_bytes, bool min_one, struct kj_log_cursor *cursor,
+                        struct kj_log_read *read, bool *ret_ends)
 {
     struct kj_log *log = segment->log;
     int64_t pos = 0;
-    if (cursor_fits(log, cursor, offset, segment))
+    int64_t least = segment->base_offset;
+    if (cursor_fits(log, cursor, offset, segment)) {
         pos = cursor->pos;
-    else if (offset > segment->base_offset)
+        least = offset;
+    } else if (offset > segment->base_offset) {
         KJ_TRY(kj_segment_position(segment, offset, &pos));
+    }
     size_t want = copy_bytes(max_bytes);
+    *ret_ends = true;
     for (;;) {
         struct window window;
         KJ_TRY(open_window(segment, pos, want, &window));
@@ -152,7 +176,8 @@ static int read_segment(struct kj_segment *segment, int64_t offset, int64_t limi
             return 0;
         int err = 0;
         int64_t before = pos;
-        enum walked walked = walk_to(segment, &window, offset, &pos, &err);
+        int64_t end = kj_log_end(log); /* after the window: it covers what the window shows */
+        enum walked walked = walk_to(segment, &window, offset, least, next < end ? next : end, &pos, &err);
         if (walked == WALK_FOUND) {
             gather(&window, pos, limit_offset, max_bytes, min_one, read);
             if (read->batch_count > 0) {
@@ -166,15 +191,16 @@ static int read_segment(struct kj_segment *segment, int64_t offset, int64_t limi
             if (header)
                 kj_batch_decode(window_at(&window, pos), &batch);
             bool whole = header && window_left(&window, pos) >= kj_batch_bytes(&batch);
-            int64_t left_bytes = window.bytes - pos;
+            size_t wanted = want;
             kj_view_release(window.view);
-            if (whole || !log->env->fetch_copy)
-                return 0; /* it is there, but the limits keep it back */
-            if (header && (int64_t)kj_batch_bytes(&batch) > left_bytes)
-                return damaged(log, segment, offset, pos, "a batch reaches past the end of its segment");
             want = header ? kj_batch_bytes(&batch) : KJ_BATCH_HEADER_BYTES;
-            if (want > max_bytes && !min_one)
+            if (!whole && pos == before && want <= wanted)
+                return damaged(log, segment, offset, pos, "the file is shorter than what was written");
+            if (whole || (want > max_bytes && !min_one)) {
+                *ret_ends = false; /* it is there, but the limits keep it back */
                 return 0;
+            }
+            least = segment->base_offset; /* what was walked over is walked over again, or not at all */
             continue;
         }
         kj_view_release(window.view);
@@ -210,7 +236,8 @@ int kj_log_read(struct kj_log *log, int64_t offset, int64_t limit_offset, size_t
         struct kj_segment *segment = kj_segment_find(log, find, &next);
         if (segment == NULL)
             break;
-        int err = read_segment(segment, offset, limit_offset, max_bytes, min_one, cursor, &read);
+        bool ends = true;
+        int err = read_segment(segment, offset, limit_offset, next, max_bytes, min_one, cursor, &read, &ends);
         struct kj_log_cursor moved = {.offset = read.next_offset,
                                       .pos = read.pos + (int64_t)read.len,
                                       .segment_base = segment->base_offset,
@@ -227,7 +254,7 @@ int kj_log_read(struct kj_log *log, int64_t offset, int64_t limit_offset, size_t
                 *cursor = moved;
             break;
         }
-        if (next == INT64_MAX || next >= limit_offset)
+        if (!ends || next == INT64_MAX || next >= limit_offset)
             break;
         find = next; /* the segment ends before offset: a gap left by compaction or repair */
     }

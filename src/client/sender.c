@@ -256,12 +256,14 @@ static size_t settle(struct kj_sender *sender, struct kj_accumulator *acc,
             batch->memory = NULL;
         } else if (retriable(batch->error)) {
             now = now != 0 ? now : kj_mono_ns(sender->clock);
-            if (!expired(sender, batch, now) && acc->attempts < sender->options.retries) {
+            bool late = expired(sender, batch, now);
+            if (!late && acc->attempts < sender->options.retries) {
                 batch->state = KJ_SEND_CLOSED;
                 kj_batch_queue_push(&again, batch);
                 continue;
             }
-            fail_expired(sender, batch, batch->error);
+            if (late) /* else its retries are used up, and the error of the last one tells it all */
+                fail_expired(sender, batch, batch->error);
         }
         if (sender->options.acks == 0)
             batch->base_offset = -1;

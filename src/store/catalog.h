@@ -18,6 +18,11 @@
  * partitions [0, target) in the control file, "first+count" joined by commas, or "-". Values are
  * written with %XX for bytes up to space, for '%' and for those from 0x7f on.
  *
+ * Slot numbers are given once: one that a deleted topic had is not given again while anybody is
+ * present, so nobody can take another partition's words for its own. The control file thus grows by
+ * 320 bytes for each partition that was made since it was built, up to KJ_SLOTS_MAX; a first opener
+ * who finds that most numbers are unused gives all of them anew.
+ *
  * The version before is kept as kaja.catalog.old, for people: a catalog that cannot be read is an
  * error that changes nothing.
  */

@@ -419,7 +419,7 @@ static int forks_and_dies(void *arg)
                               KJ_LOCK_EXCLUSIVE));
     KJ_TRY(kj_shared_try_lock(kj_shared_of(store), KJ_LOCK_CATALOG, KJ_LOCK_EXCLUSIVE));
     if (fork() == 0) {
-        (void)sleep(3); /* outlives its parent, with everything inherited */
+        (void)sleep(2); /* outlives its parent, with everything inherited */
         _exit(0);
     }
     if (write(herd->result, "", 1) != 1)
@@ -466,5 +466,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(forked_children_are_told, setup, teardown),
         cmocka_unit_test_setup_teardown(locks_die_with_the_parent, setup, teardown),
     };
+    prefer_memory();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

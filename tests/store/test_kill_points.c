@@ -4,7 +4,7 @@
  * it leaves is taken over by a survivor, or by the next opener; both must find a directory in which
  * everything is there or nothing, and everything works.
  *
- * KJ_STRIDE=1 stops at every step; the short form at every few.
+ * KJ_STRIDE=1 stops at every step; the short form at some.
  */
 #include "store_test.h"
 
@@ -173,7 +173,7 @@ static void every_death(enum action action, bool survivor, bool die_opening)
 {
     struct temp_dir dir = temp_dir_new();
     char path[256];
-    int stride = test_number("KJ_STRIDE", 7);
+    int stride = test_number("KJ_STRIDE", 13);
     (void)snprintf(path, sizeof path, "%s/start", dir.path);
     prepare(path);
     if (action == OPEN_UNCLEAN) {

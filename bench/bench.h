@@ -79,12 +79,13 @@ static inline double bench_median(struct bench_figure *figure)
         return 0;
     qsort(figure->values, (size_t)figure->count, sizeof(double), bench_compare);
     int n = figure->count;
-    return n % 2 != 0 ? figure->values[n / 2] : (figure->values[n / 2 - 1] + figure->values[n / 2]) / 2;
+    return n % 2 != 0 ? figure->values[n / 2]
+                      : (figure->values[n / 2 - 1] + figure->values[n / 2]) / 2;
 }
 
 /* One line: median, range, and how it stands to a roof given in the same unit (NULL: none). */
-static inline void bench_print(struct bench_figure *figure, const char *unit, struct bench_figure *roof,
-                               const char *roof_name)
+static inline void bench_print(struct bench_figure *figure, const char *unit,
+                               struct bench_figure *roof, const char *roof_name)
 {
     if (figure->count == 0)
         return;

@@ -97,7 +97,8 @@ static void produce(struct way *way)
         } else if (way->keyed == 0) {
             record.partition = (int32_t)(i % partitions);
         }
-        int err = kaja_producer_produce(producer, &record, way->callbacks ? count_report : NULL, &reported);
+        int err = kaja_producer_produce(producer, &record, way->callbacks ? count_report : NULL,
+                                        &reported);
         if (err != 0)
             bench_ok(err, "produce");
         if (way->callbacks && i % 1024 == 0)
@@ -181,8 +182,8 @@ int main(int argc, char **argv)
             }
         }
     }
-    printf("%ld records of %ld bytes, %ld partitions, %ld rounds: median (least .. most)\n", records,
-           value_bytes, partitions, rounds);
+    printf("%ld records of %ld bytes, %ld partitions, %ld rounds: median (least .. most)\n",
+           records, value_bytes, partitions, rounds);
     bench_print(&copy, "ns/record", NULL, NULL);
     bench_print(&resident, "ns/record", NULL, NULL);
     bench_print(&resident16, "ns/record", NULL, NULL);

@@ -141,8 +141,8 @@ int main(int argc, char **argv)
             for (int w = 0; w < WAYS; w++)
                 bench_add(&ways[w].ns, scan(store, &ways[w]));
         }
-    printf("%ld records of %ld bytes, %ld partitions, %ld rounds: median (least .. most)\n", records,
-           value_bytes, partitions, rounds);
+    printf("%ld records of %ld bytes, %ld partitions, %ld rounds: median (least .. most)\n",
+           records, value_bytes, partitions, rounds);
     bench_print(&roof, "ns/record", NULL, NULL);
     bench_print(&copy, "ns/record", NULL, NULL);
     for (int w = 0; w < WAYS; w++) {

@@ -64,8 +64,8 @@ int kaja_consumer_close(struct kaja_consumer *consumer)
     return 0;
 }
 
-int kaja_consumer_assign(struct kaja_consumer *consumer, const struct kaja_topic_partition *partitions,
-                         size_t count)
+int kaja_consumer_assign(struct kaja_consumer *consumer,
+                         const struct kaja_topic_partition *partitions, size_t count)
 {
     KJ_TRY(check(consumer));
     if (partitions == NULL && count > 0)
@@ -74,20 +74,22 @@ int kaja_consumer_assign(struct kaja_consumer *consumer, const struct kaja_topic
         if (partitions[i].topic == NULL || partitions[i].topic[0] == '\0')
             return kj_err(KAJA_ERR_INVALID_ARG, "element %zu has no topic", i);
         if (partitions[i].partition < 0)
-            return kj_err(KAJA_ERR_INVALID_ARG, "element %zu has partition %d", i, partitions[i].partition);
+            return kj_err(KAJA_ERR_INVALID_ARG, "element %zu has partition %d", i,
+                          partitions[i].partition);
     }
     return kj_consumer_assign(consumer->client, partitions, count);
 }
 
-size_t kaja_consumer_assignment(struct kaja_consumer *consumer, struct kaja_topic_partition *partitions,
-                                size_t capacity)
+size_t kaja_consumer_assignment(struct kaja_consumer *consumer,
+                                struct kaja_topic_partition *partitions, size_t capacity)
 {
     if (check(consumer) != 0)
         return 0;
     return kj_consumer_assignment(consumer->client, partitions, partitions != NULL ? capacity : 0);
 }
 
-int kaja_consumer_poll(struct kaja_consumer *consumer, int64_t timeout_ms, struct kaja_batch **ret_batch)
+int kaja_consumer_poll(struct kaja_consumer *consumer, int64_t timeout_ms,
+                       struct kaja_batch **ret_batch)
 {
     KJ_TRY(check(consumer));
     if (ret_batch == NULL)
@@ -123,7 +125,8 @@ void kaja_batch_release(struct kaja_batch *batch)
         kj_fetched_release(batch);
 }
 
-int kaja_consumer_seek(struct kaja_consumer *consumer, const char *topic, int32_t partition, int64_t offset)
+int kaja_consumer_seek(struct kaja_consumer *consumer, const char *topic, int32_t partition,
+                       int64_t offset)
 {
     KJ_TRY(check(consumer));
     if (topic == NULL)
@@ -133,7 +136,8 @@ int kaja_consumer_seek(struct kaja_consumer *consumer, const char *topic, int32_
     return kj_consumer_seek(consumer->client, topic, partition, offset);
 }
 
-int kaja_consumer_seek_to_beginning(struct kaja_consumer *consumer, const char *topic, int32_t partition)
+int kaja_consumer_seek_to_beginning(struct kaja_consumer *consumer, const char *topic,
+                                    int32_t partition)
 {
     KJ_TRY(check(consumer));
     return kj_consumer_seek_to_beginning(consumer->client, topic, partition);
@@ -145,8 +149,8 @@ int kaja_consumer_seek_to_end(struct kaja_consumer *consumer, const char *topic,
     return kj_consumer_seek_to_end(consumer->client, topic, partition);
 }
 
-int kaja_consumer_seek_to_timestamp(struct kaja_consumer *consumer, const char *topic, int32_t partition,
-                                    int64_t timestamp_ms)
+int kaja_consumer_seek_to_timestamp(struct kaja_consumer *consumer, const char *topic,
+                                    int32_t partition, int64_t timestamp_ms)
 {
     KJ_TRY(check(consumer));
     if (topic == NULL)

@@ -21,7 +21,8 @@ struct kaja_producer {
 /* A header goes down as it is. */
 static_assert(sizeof(struct kaja_header) == sizeof(struct kj_header), "headers");
 static_assert(offsetof(struct kaja_header, key) == offsetof(struct kj_header, key), "headers");
-static_assert(offsetof(struct kaja_header, key_bytes) == offsetof(struct kj_header, key_bytes), "headers");
+static_assert(offsetof(struct kaja_header, key_bytes) == offsetof(struct kj_header, key_bytes),
+              "headers");
 static_assert(offsetof(struct kaja_header, value) == offsetof(struct kj_header, value), "headers");
 static_assert(offsetof(struct kaja_header, value_bytes) == offsetof(struct kj_header, value_bytes),
               "headers");
@@ -67,7 +68,8 @@ static int check_headers(const struct kaja_producer *producer, const struct kaja
     if (record->headers == NULL)
         return bad("headers are NULL, but its header_count is not 0");
     if (record->header_count > (size_t)producer->headers_max)
-        return kj_err(KAJA_ERR_INVALID_ARG, "the record has %zu headers, kaja.record.headers.max is %d",
+        return kj_err(KAJA_ERR_INVALID_ARG,
+                      "the record has %zu headers, kaja.record.headers.max is %d",
                       record->header_count, producer->headers_max);
     for (size_t i = 0; i < record->header_count; i++) {
         const struct kaja_header *header = &record->headers[i];
@@ -79,7 +81,8 @@ static int check_headers(const struct kaja_producer *producer, const struct kaja
     return 0;
 }
 
-static inline int check_record(const struct kaja_producer *producer, const struct kaja_record *record)
+static inline int check_record(const struct kaja_producer *producer,
+                               const struct kaja_record *record)
 {
     if (__builtin_expect(record == NULL, 0))
         return kj_err(KAJA_ERR_INVALID_ARG, "the record is NULL");

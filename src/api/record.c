@@ -5,7 +5,8 @@
 #include "base/err.h"
 #include "record/record.h"
 
-int kaja_record_header(const struct kaja_record_view *record, size_t i, struct kaja_header *ret_header)
+int kaja_record_header(const struct kaja_record_view *record, size_t i,
+                       struct kaja_header *ret_header)
 {
     if (record == NULL || ret_header == NULL)
         return kj_err(KAJA_ERR_INVALID_ARG, "kaja_record_header: %s is NULL",
@@ -21,6 +22,7 @@ int kaja_record_header(const struct kaja_record_view *record, size_t i, struct k
         if (at == NULL) /* a view that the caller made or changed */
             return kj_err(KAJA_ERR_INVALID_ARG, "the headers of the record are malformed");
     }
-    *ret_header = (struct kaja_header){header.key, header.key_bytes, header.value, header.value_bytes};
+    *ret_header =
+        (struct kaja_header){header.key, header.key_bytes, header.value, header.value_bytes};
     return 0;
 }

@@ -13,7 +13,8 @@ static int note(void *arg, const struct kj_txn_entry *entry)
     void *txns = aborted->txns;
     KJ_TRY(kj_grow(&txns, &aborted->capacity, aborted->count + 1, sizeof *aborted->txns));
     aborted->txns = txns;
-    aborted->txns[aborted->count++] = (struct kj_aborted_txn){entry->producer_id, entry->first_offset};
+    aborted->txns[aborted->count++] =
+        (struct kj_aborted_txn){entry->producer_id, entry->first_offset};
     return 0;
 }
 
@@ -30,7 +31,8 @@ static int load(struct kj_assigned *assigned)
     aborted->count = 0;
     aborted->next = 0;
     aborted->active_count = 0;
-    KJ_TRY(kj_log_aborted(assigned->log, assigned->piece_begin, assigned->piece_end, note, aborted));
+    KJ_TRY(
+        kj_log_aborted(assigned->log, assigned->piece_begin, assigned->piece_end, note, aborted));
     if (aborted->count > 1)
         qsort(aborted->txns, aborted->count, sizeof *aborted->txns, by_first_offset);
     aborted->loaded = true;
@@ -48,7 +50,8 @@ static size_t find_active(const struct kj_aborted *aborted, int64_t producer_id)
 /* Those that begin at or before last_offset. */
 static int activate(struct kj_aborted *aborted, int64_t last_offset)
 {
-    for (; aborted->next < aborted->count && aborted->txns[aborted->next].first_offset <= last_offset;
+    for (;
+         aborted->next < aborted->count && aborted->txns[aborted->next].first_offset <= last_offset;
          aborted->next++) {
         int64_t producer_id = aborted->txns[aborted->next].producer_id;
         if (find_active(aborted, producer_id) < aborted->active_count)
@@ -76,8 +79,8 @@ static bool is_abort_marker(const struct kj_batch *batch, const uint8_t *bytes)
            kj_control_decode(&view, &type, &coordinator_epoch) == 0 && type == KJ_CONTROL_ABORT;
 }
 
-int kj_aborted_skip(struct kj_assigned *assigned, const struct kj_batch *batch, const uint8_t *bytes,
-                    bool *ret_skip)
+int kj_aborted_skip(struct kj_assigned *assigned, const struct kj_batch *batch,
+                    const uint8_t *bytes, bool *ret_skip)
 {
     struct kj_aborted *aborted = &assigned->aborted;
     bool transactional = kj_batch_has(batch, KJ_ATTR_TRANSACTIONAL);

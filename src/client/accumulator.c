@@ -40,8 +40,7 @@ size_t kj_accumulator_take(struct kj_accumulator *acc, struct kj_send_batch **ba
     while (count < KJ_DRAIN_BATCHES_MAX && acc->closed.first != NULL) {
         struct kj_send_batch *batch = acc->closed.first;
         bytes += batch->writer.len;
-        if (count > 0 &&
-            (bytes > KJ_DRAIN_BYTES_MAX || batch->partition != batches[0]->partition))
+        if (count > 0 && (bytes > KJ_DRAIN_BYTES_MAX || batch->partition != batches[0]->partition))
             break;
         kj_batch_queue_pop(&acc->closed);
         batch->state = KJ_SEND_TAKEN;
@@ -73,7 +72,8 @@ int64_t kj_accumulator_ripe(struct kj_accumulator *acc, int64_t now_ns, int64_t 
     if (acc->closed.first != NULL || acc->drain_wanted)
         return KJ_RIPE_NOW;
     if (linger_ns > 0)
-        return acc->open->created_ns > now_ns - linger_ns ? acc->open->created_ns + linger_ns : KJ_RIPE_NOW;
+        return acc->open->created_ns > now_ns - linger_ns ? acc->open->created_ns + linger_ns
+                                                          : KJ_RIPE_NOW;
     return growing(acc, now_ns) ? now_ns + KJ_GROWING_LOOK_NS : KJ_RIPE_NOW;
 }
 

@@ -9,8 +9,8 @@
  * Invariants (under lock)
  *   1. Records are encoded into `open` only; a batch leaves `closed` only through the one thread
  *      that has set `draining`, so batches are appended in the order in which they were begun.
- *   2. Batches leave `appended` only through the one thread that has set `flushing`, or at once when
- *      nothing is before them, so results come in that order too.
+ *   2. Batches leave `appended` only through the one thread that has set `flushing`, or at once
+ *      when nothing is before them, so results come in that order too.
  *   3. begun - done is the number of batches in open, closed, taken and appended.
  *   4. When `draining` is given up, `closed` is empty, or retry_at_ns says when to go on and the
  *      accumulator is in the sender's list.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * client/buffer_pool.h - buffer.memory of one producer: buffers of one size, reused, and larger ones
- * for records that do not fit into them.
+ * client/buffer_pool.h - buffer.memory of one producer: buffers of one size, reused, and larger
+ * ones for records that do not fit into them.
  *
  * Two things are handed out together and come back apart:
  *   the memory     a buffer; free again as soon as its bytes stand in the page cache
@@ -33,7 +33,7 @@ struct kj_buffer_pool {
     size_t allocated;    /* bytes of memory handed out or kept */
     struct kj_pool_buffer *kept;
     struct kj_pool_waiter *first, **last; /* those who wait, in order of arrival */
-    kj_atomic_u64 wanted; /* threads that want memory which open batches may hold */
+    kj_atomic_u64 wanted;                 /* threads that want memory which open batches may hold */
 };
 
 void kj_buffer_pool_init(struct kj_buffer_pool *pool, size_t total, size_t buffer_bytes);

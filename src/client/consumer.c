@@ -20,8 +20,8 @@ struct kj_consumer {
     /* for kj_store_wait(), as many as are assigned */
     struct kj_partition **wait_partitions;
     int64_t *wait_offsets;
-    kj_atomic_u64 busy;           /* 1 while a thread is inside */
-    _Atomic uint32_t wakeups;     /* raised by kj_consumer_wakeup() */
+    kj_atomic_u64 busy;       /* 1 while a thread is inside */
+    _Atomic uint32_t wakeups; /* raised by kj_consumer_wakeup() */
     uint32_t wakeups_seen;
 };
 
@@ -93,7 +93,8 @@ int kj_consumer_free(struct kj_consumer *consumer)
 
 /* --- assignment and positions --- */
 
-static int assign(struct kj_consumer *consumer, const struct kaja_topic_partition *partitions, size_t count)
+static int assign(struct kj_consumer *consumer, const struct kaja_topic_partition *partitions,
+                  size_t count)
 {
     struct kj_partition **wait_partitions = kj_alloc_zero(count, sizeof(void *));
     int64_t *wait_offsets = kj_alloc_zero(count, sizeof(int64_t));
@@ -158,12 +159,14 @@ static int move_all(struct kj_consumer *consumer, enum kj_position_kind kind)
     return leave(consumer, 0);
 }
 
-int kj_consumer_seek(struct kj_consumer *consumer, const char *topic, int32_t partition, int64_t offset)
+int kj_consumer_seek(struct kj_consumer *consumer, const char *topic, int32_t partition,
+                     int64_t offset)
 {
     return move(consumer, topic, partition, KJ_POSITION_AT, offset);
 }
 
-int kj_consumer_seek_to_beginning(struct kj_consumer *consumer, const char *topic, int32_t partition)
+int kj_consumer_seek_to_beginning(struct kj_consumer *consumer, const char *topic,
+                                  int32_t partition)
 {
     return topic == NULL ? move_all(consumer, KJ_POSITION_BEGINNING)
                          : move(consumer, topic, partition, KJ_POSITION_BEGINNING, 0);
@@ -175,8 +178,8 @@ int kj_consumer_seek_to_end(struct kj_consumer *consumer, const char *topic, int
                          : move(consumer, topic, partition, KJ_POSITION_END, 0);
 }
 
-int kj_consumer_seek_to_timestamp(struct kj_consumer *consumer, const char *topic, int32_t partition,
-                                  int64_t timestamp_ms)
+int kj_consumer_seek_to_timestamp(struct kj_consumer *consumer, const char *topic,
+                                  int32_t partition, int64_t timestamp_ms)
 {
     return move(consumer, topic, partition, KJ_POSITION_TIME, timestamp_ms);
 }
@@ -196,7 +199,8 @@ int kj_consumer_position(struct kj_consumer *consumer, const char *topic, int32_
     return leave(consumer, err);
 }
 
-int kj_consumer_lag(struct kj_consumer *consumer, const char *topic, int32_t partition, int64_t *ret_count)
+int kj_consumer_lag(struct kj_consumer *consumer, const char *topic, int32_t partition,
+                    int64_t *ret_count)
 {
     KJ_TRY(enter(consumer));
     struct kj_assigned *assigned;
@@ -213,7 +217,8 @@ int kj_consumer_lag(struct kj_consumer *consumer, const char *topic, int32_t par
     return leave(consumer, err);
 }
 
-int kj_consumer_pause(struct kj_consumer *consumer, const char *topic, int32_t partition, bool paused)
+int kj_consumer_pause(struct kj_consumer *consumer, const char *topic, int32_t partition,
+                      bool paused)
 {
     KJ_TRY(enter(consumer));
     struct kj_assigned *assigned;
@@ -256,8 +261,8 @@ static void note_deleted(struct kj_consumer *consumer)
     }
 }
 
-/* One round: a piece of each partition, beginning with the one whose turn it is. Who was read to the
- * end of its piece goes to the back. */
+/* One round: a piece of each partition, beginning with the one whose turn it is. Who was read to
+ * the end of its piece goes to the back. */
 static int gather_round(struct kj_consumer *consumer, struct kaja_batch *batch, bool *moved,
                         bool *ret_error_next)
 {
@@ -300,7 +305,7 @@ static int gather(struct kj_consumer *consumer, struct kaja_batch *batch, bool *
     return 0;
 }
 
-/* What a wait watches: every partition that could give something, and from which high watermark on. */
+/* What a wait watches: every partition that could give something, and its high watermark. */
 static size_t watched(struct kj_consumer *consumer)
 {
     size_t count = 0;
@@ -308,7 +313,8 @@ static size_t watched(struct kj_consumer *consumer)
         struct kj_assigned *assigned = consumer->subscription.items[i];
         if (assigned->paused || assigned->gone || assigned->kind != KJ_POSITION_AT)
             continue;
-        /* Not always the position: records beyond the last stable offset are there, but not for us. */
+        /* Not always the position: records beyond the last stable offset are there, but not for us.
+         */
         int64_t offset = assigned->seen > assigned->offset ? assigned->seen : assigned->offset;
         consumer->wait_partitions[count] = assigned->partition;
         consumer->wait_offsets[count] = offset;
@@ -325,9 +331,9 @@ static int wait_for_records(struct kj_consumer *consumer, int64_t deadline_ns)
             deadline_ns = due;
     }
     size_t count = watched(consumer);
-    int err = kj_store_wait(consumer->store, consumer->wait_partitions, consumer->wait_offsets, count,
-                            consumer->options.read_durable, &consumer->wakeups, consumer->wakeups_seen,
-                            deadline_ns);
+    int err = kj_store_wait(consumer->store, consumer->wait_partitions, consumer->wait_offsets,
+                            count, consumer->options.read_durable, &consumer->wakeups,
+                            consumer->wakeups_seen, deadline_ns);
     return err == KAJA_ERR_TIMED_OUT ? 0 : err;
 }
 
@@ -362,11 +368,13 @@ static int fill(struct kj_consumer *consumer, struct kaja_batch *batch, int64_t 
     }
 }
 
-static int poll_entered(struct kj_consumer *consumer, int64_t timeout_ms, struct kaja_batch **ret_batch)
+static int poll_entered(struct kj_consumer *consumer, int64_t timeout_ms,
+                        struct kaja_batch **ret_batch)
 {
     const struct kj_consumer_options *options = &consumer->options;
     if (consumer->subscription.count == 0)
-        return kj_err(KAJA_ERR_STATE, "nothing is assigned to the consumer: kaja_consumer_assign() first");
+        return kj_err(KAJA_ERR_STATE,
+                      "nothing is assigned to the consumer: kaja_consumer_assign() first");
     if (timeout_ms != 0 && woken(consumer))
         return kj_err(KAJA_ERR_INTERRUPTED, "kaja_consumer_wakeup() was called");
     if (options->memory_bytes_max != 0 &&
@@ -394,7 +402,8 @@ static int poll_entered(struct kj_consumer *consumer, int64_t timeout_ms, struct
     return 0;
 }
 
-int kj_consumer_poll(struct kj_consumer *consumer, int64_t timeout_ms, struct kaja_batch **ret_batch)
+int kj_consumer_poll(struct kj_consumer *consumer, int64_t timeout_ms,
+                     struct kaja_batch **ret_batch)
 {
     KJ_TRY(enter(consumer));
     return leave(consumer, poll_entered(consumer, timeout_ms, ret_batch));

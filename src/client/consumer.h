@@ -33,12 +33,13 @@ struct kj_consumer_options {
     size_t fetch_bytes_min;           /* fetch.min.bytes */
     int64_t fetch_wait_max_ms;        /* fetch.max.wait.ms */
     size_t decompressed_bytes_max;    /* kaja.decompressed.max.bytes, of one batch */
-    size_t memory_bytes_max; /* kaja.memory.max: bytes that unreleased batches may pin; 0: no limit */
+    size_t memory_bytes_max; /* kaja.memory.max: that unreleased batches may pin; 0: no limit */
 };
 /* Kafka's defaults. */
 void kj_consumer_options_defaults(struct kj_consumer_options *options);
 /* "latest", "earliest", "none", "by_duration:P1DT2H3M4.5S". False if it is none of these. */
-bool kj_offset_reset_parse(const char *text, enum kj_offset_reset *ret_reset, int64_t *ret_duration_ms);
+bool kj_offset_reset_parse(const char *text, enum kj_offset_reset *ret_reset,
+                           int64_t *ret_duration_ms);
 
 struct kj_consumer;
 
@@ -51,16 +52,20 @@ int kj_consumer_assign(struct kj_consumer *consumer, const struct kaja_topic_par
                        size_t count);
 size_t kj_consumer_assignment(struct kj_consumer *consumer, struct kaja_topic_partition *partitions,
                               size_t capacity);
-int kj_consumer_poll(struct kj_consumer *consumer, int64_t timeout_ms, struct kaja_batch **ret_batch);
-int kj_consumer_seek(struct kj_consumer *consumer, const char *topic, int32_t partition, int64_t offset);
+int kj_consumer_poll(struct kj_consumer *consumer, int64_t timeout_ms,
+                     struct kaja_batch **ret_batch);
+int kj_consumer_seek(struct kj_consumer *consumer, const char *topic, int32_t partition,
+                     int64_t offset);
 /* topic NULL: all. */
-int kj_consumer_seek_to_beginning(struct kj_consumer *consumer, const char *topic, int32_t partition);
+int kj_consumer_seek_to_beginning(struct kj_consumer *consumer, const char *topic,
+                                  int32_t partition);
 int kj_consumer_seek_to_end(struct kj_consumer *consumer, const char *topic, int32_t partition);
-int kj_consumer_seek_to_timestamp(struct kj_consumer *consumer, const char *topic, int32_t partition,
-                                  int64_t timestamp_ms);
+int kj_consumer_seek_to_timestamp(struct kj_consumer *consumer, const char *topic,
+                                  int32_t partition, int64_t timestamp_ms);
 int kj_consumer_position(struct kj_consumer *consumer, const char *topic, int32_t partition,
                          int64_t *ret_offset);
-int kj_consumer_pause(struct kj_consumer *consumer, const char *topic, int32_t partition, bool paused);
+int kj_consumer_pause(struct kj_consumer *consumer, const char *topic, int32_t partition,
+                      bool paused);
 int kj_consumer_lag(struct kj_consumer *consumer, const char *topic, int32_t partition,
                     int64_t *ret_count);
 void kj_consumer_wakeup(struct kj_consumer *consumer); /* any thread, signal handlers */

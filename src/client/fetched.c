@@ -114,7 +114,8 @@ void kj_fetched_release(struct kaja_batch *batch)
         batch_free(batch);
 }
 
-struct kj_source *kj_source_new(struct kj_fetch_pool *pool, struct kj_view *view, struct kj_topic *topic)
+struct kj_source *kj_source_new(struct kj_fetch_pool *pool, struct kj_view *view,
+                                struct kj_topic *topic)
 {
     kj_lock_acquire(&pool->lock);
     struct kj_source *source = pool->sources;

@@ -4,8 +4,8 @@
  *
  *   entries  a decoded record each: pointers into the log (or into decompressed bytes)
  *   runs     successive entries out of one batch: what they have in common
- *   sources  the memory that entries point into: a pinned view of a segment, or a buffer that a batch
- *            was decompressed into. Counted; each run holds one.
+ *   sources  the memory that entries point into: a pinned view of a segment, or a buffer that
+ *            a batch was decompressed into. Counted; each run holds one.
  *
  * All of it is reused from poll to poll. A batch and its sources outlive the consumer they came
  * from: they belong to its pool, which goes with the last of them.
@@ -76,8 +76,9 @@ void kj_fetched_done(struct kaja_batch *batch);
 /* Any thread, also after the consumer was closed. */
 void kj_fetched_release(struct kaja_batch *batch);
 
-/* One reference; view (may be NULL) is taken over, topic is held. NULL: no memory, nothing taken. */
-struct kj_source *kj_source_new(struct kj_fetch_pool *pool, struct kj_view *view, struct kj_topic *topic);
+/* One reference; view (may be NULL) is taken over, topic is held. NULL: no memory, nothing was. */
+struct kj_source *kj_source_new(struct kj_fetch_pool *pool, struct kj_view *view,
+                                struct kj_topic *topic);
 void kj_source_release(struct kj_source *source);
 static inline void kj_source_hold(struct kj_source *source)
 {

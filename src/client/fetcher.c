@@ -7,7 +7,8 @@
 
 /* --- positions --- */
 
-int kj_fetcher_limit(const struct kj_fetcher *fetcher, struct kj_assigned *assigned, int64_t *ret_limit)
+int kj_fetcher_limit(const struct kj_fetcher *fetcher, struct kj_assigned *assigned,
+                     int64_t *ret_limit)
 {
     int64_t limit;
     if (fetcher->options->read_committed)
@@ -23,8 +24,8 @@ int kj_fetcher_limit(const struct kj_fetcher *fetcher, struct kj_assigned *assig
     return 0;
 }
 
-static int time_to_offset(const struct kj_fetcher *fetcher, struct kj_assigned *assigned, int64_t time_ms,
-                          int64_t *ret_offset)
+static int time_to_offset(const struct kj_fetcher *fetcher, struct kj_assigned *assigned,
+                          int64_t time_ms, int64_t *ret_offset)
 {
     int64_t limit, offset, timestamp;
     KJ_TRY(kj_fetcher_limit(fetcher, assigned, &limit));
@@ -33,7 +34,8 @@ static int time_to_offset(const struct kj_fetcher *fetcher, struct kj_assigned *
     return 0;
 }
 
-static int reset_offset(const struct kj_fetcher *fetcher, struct kj_assigned *assigned, int64_t *ret_offset)
+static int reset_offset(const struct kj_fetcher *fetcher, struct kj_assigned *assigned,
+                        int64_t *ret_offset)
 {
     switch (fetcher->options->reset) {
     case KJ_RESET_EARLIEST:
@@ -47,7 +49,8 @@ static int reset_offset(const struct kj_fetcher *fetcher, struct kj_assigned *as
     }
     case KJ_RESET_NONE:
     default:
-        return kj_err_at(kj_err(KAJA_ERR_NO_OFFSET, "%s-%d has no position and auto.offset.reset is none",
+        return kj_err_at(kj_err(KAJA_ERR_NO_OFFSET,
+                                "%s-%d has no position and auto.offset.reset is none",
                                 assigned->name, assigned->number),
                          assigned->name, assigned->number, -1, -1);
     }
@@ -176,15 +179,17 @@ static int malformed(struct kj_assigned *assigned)
 {
     kj_err(KAJA_ERR_INVALID_RECORD, "%s-%d: the record at or behind offset %lld is malformed",
            assigned->name, assigned->number, (long long)assigned->offset);
-    return kj_err_at(KAJA_ERR_INVALID_RECORD, assigned->name, assigned->number, assigned->offset, -1);
+    return kj_err_at(KAJA_ERR_INVALID_RECORD, assigned->name, assigned->number, assigned->offset,
+                     -1);
 }
 
-/* Offsets must rise and stay within the batch, and the last record must end with it: else the position
- * would pass over what is wrong, and it would be told once at most. */
-static inline bool out_of_order(const struct kj_batch_reader *reader, const struct kj_record_view *view,
-                                int32_t last_delta)
+/* Offsets must rise and stay within the batch, and the last record must end with it: else the
+ * position would pass over what is wrong, and it would be told once at most. */
+static inline bool out_of_order(const struct kj_batch_reader *reader,
+                                const struct kj_record_view *view, int32_t last_delta)
 {
-    return view->offset_delta <= last_delta || view->offset_delta > reader->batch.last_offset_delta ||
+    return view->offset_delta <= last_delta ||
+           view->offset_delta > reader->batch.last_offset_delta ||
            (reader->left == 0 && reader->at != reader->end);
 }
 
@@ -223,8 +228,8 @@ static int open_batch(const struct kj_fetcher *fetcher, struct kj_assigned *assi
     } else {
         kj_source_hold(records);
     }
-    int err = kj_batch_reader_init(&assigned->reader, assigned->at, kj_batch_bytes(header), &records->plain,
-                                   fetcher->options->decompressed_bytes_max);
+    int err = kj_batch_reader_init(&assigned->reader, assigned->at, kj_batch_bytes(header),
+                                   &records->plain, fetcher->options->decompressed_bytes_max);
     if (err == 0) {
         assigned->last_delta = -1;
         err = skip_records(assigned);
@@ -238,7 +243,8 @@ static int open_batch(const struct kj_fetcher *fetcher, struct kj_assigned *assi
     assigned->records = records;
     assigned->in_batch = true;
     assigned->batch_bytes = kj_batch_bytes(header);
-    assigned->batch_pinned = records != assigned->source ? records->plain.len : assigned->batch_bytes;
+    assigned->batch_pinned =
+        records != assigned->source ? records->plain.len : assigned->batch_bytes;
     return 0;
 }
 
@@ -247,7 +253,8 @@ static int next_batch(const struct kj_fetcher *fetcher, struct kj_assigned *assi
 {
     struct kj_batch header;
     KJ_TRY(check_batch(fetcher, assigned, &header));
-    bool skip = kj_batch_next_offset(&header) <= assigned->offset || kj_batch_has(&header, KJ_ATTR_CONTROL);
+    bool skip =
+        kj_batch_next_offset(&header) <= assigned->offset || kj_batch_has(&header, KJ_ATTR_CONTROL);
     if (fetcher->options->read_committed) {
         bool aborted;
         KJ_TRY(kj_aborted_skip(assigned, &header, assigned->at, &aborted));
@@ -332,8 +339,8 @@ int kj_fetcher_take(const struct kj_fetcher *fetcher, struct kj_assigned *assign
 {
     kj_assigned_follow(assigned);
     if (assigned->gone || kj_log_stale(assigned->log))
-        return kj_err_at(kj_err(KAJA_ERR_UNKNOWN_TOPIC_ID, "%s was deleted, or deleted and made anew",
-                                assigned->name),
+        return kj_err_at(kj_err(KAJA_ERR_UNKNOWN_TOPIC_ID,
+                                "%s was deleted, or deleted and made anew", assigned->name),
                          assigned->name, assigned->number, -1, -1);
     KJ_TRY(kj_fetcher_resolve(fetcher, assigned));
     if (!kj_assigned_has_piece(assigned)) {
@@ -341,7 +348,8 @@ int kj_fetcher_take(const struct kj_fetcher *fetcher, struct kj_assigned *assign
         KJ_TRY(read_piece(fetcher, assigned, batch));
     }
     while (kj_assigned_has_piece(assigned) && !kj_fetcher_full(fetcher, batch)) {
-        int err = assigned->in_batch ? take_records(fetcher, assigned, batch) : next_batch(fetcher, assigned);
+        int err = assigned->in_batch ? take_records(fetcher, assigned, batch)
+                                     : next_batch(fetcher, assigned);
         if (err != 0) {
             /* Told again by each poll, from the bytes as they are then. */
             kj_assigned_drop_piece(assigned);

@@ -20,18 +20,20 @@ struct kj_fetcher {
 };
 
 /* The offset behind the last record that may be read. */
-int kj_fetcher_limit(const struct kj_fetcher *fetcher, struct kj_assigned *assigned, int64_t *ret_limit);
+int kj_fetcher_limit(const struct kj_fetcher *fetcher, struct kj_assigned *assigned,
+                     int64_t *ret_limit);
 /* The offset that kj_store_wait() watches; the limit moves only when it does. */
-static inline int64_t kj_fetcher_watched(const struct kj_fetcher *fetcher, const struct kj_assigned *assigned)
+static inline int64_t kj_fetcher_watched(const struct kj_fetcher *fetcher,
+                                         const struct kj_assigned *assigned)
 {
     return fetcher->options->read_durable ? kj_log_durable(assigned->log)
                                           : kj_log_high_watermark(assigned->log);
 }
 /* Makes the position an offset. NO_OFFSET. */
 int kj_fetcher_resolve(const struct kj_fetcher *fetcher, struct kj_assigned *assigned);
-/* Takes records of one partition: the rest of the piece that was read last, else a new one, until the
- * piece ends or the batch is full. An error concerns the record at the position; what came before it
- * is in the batch. */
+/* Takes records of one partition: the rest of the piece that was read last, else a new one, until
+ * the piece ends or the batch is full. An error concerns the record at the position; what came
+ * before it is in the batch. */
 int kj_fetcher_take(const struct kj_fetcher *fetcher, struct kj_assigned *assigned,
                     struct kaja_batch *batch);
 /* True if the batch is to take no more. */

@@ -36,10 +36,11 @@ void kj_sticky_init(struct kj_sticky *sticky, uint64_t seed);
  * NULL. */
 int32_t kj_sticky_next(struct kj_sticky *sticky, int32_t count, kj_sticky_queue *queue, void *arg);
 
+/* The present one, -1 if none of count was drawn yet. */
 static inline int32_t kj_sticky_partition(struct kj_sticky *sticky, int32_t count)
 {
     uint64_t partition = kj_load_relaxed(&sticky->partition);
-    return partition < (uint64_t)count ? (int32_t)partition : 0;
+    return partition < (uint64_t)count ? (int32_t)partition : -1;
 }
 
 /* Counts bytes that went to the present partition; true once it had batch_bytes of them. */

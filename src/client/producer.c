@@ -39,7 +39,8 @@ int kj_producer_new(struct kj_store *store, const struct kj_producer_options *op
                     struct kj_producer_client **ret_producer)
 {
     if (kj_store_read_only(store))
-        return kj_err(KAJA_ERR_READ_ONLY, "the directory was opened read-only: there can be no producer");
+        return kj_err(KAJA_ERR_READ_ONLY,
+                      "the directory was opened read-only: there can be no producer");
     struct kj_producer_client *producer = kj_alloc_zero(1, sizeof *producer);
     if (producer == NULL)
         return kj_err_oom("a producer");
@@ -63,14 +64,14 @@ struct put {
     struct kj_record encoded;
     kaja_delivery_callback *callback;
     void *arg;
-    int64_t deadline_ns;  /* for memory; computed when first needed */
+    int64_t deadline_ns; /* for memory; computed when first needed */
     int64_t timeout_ms;
-    bool wait;            /* a send: the batch is held for the caller */
+    bool wait; /* a send: the batch is held for the caller */
     uint64_t generation;
     struct kj_producer_topic *topic;
     bool sticky;
     int32_t partition;
-    bool moved;           /* to another partition because the first one's batch was full */
+    bool moved; /* to another partition because the first one's batch was full */
     struct kj_accumulator *acc;
     struct kj_accumulator *full; /* has a batch that this call closed */
     bool poke;
@@ -78,14 +79,16 @@ struct put {
     int32_t index;
 };
 
-static int too_large(const struct kj_producer_client *producer, const struct kaja_record *record, size_t bytes)
+static int too_large(const struct kj_producer_client *producer, const struct kaja_record *record,
+                     size_t bytes)
 {
     const struct kj_producer_options *options = &producer->sender.options;
     if (bytes == SIZE_MAX)
         return kj_err(KAJA_ERR_RECORD_TOO_LARGE, "a record for %s has a part of more than 2 GiB",
                       record->topic);
     return kj_err(KAJA_ERR_RECORD_TOO_LARGE,
-                  "a record for %s takes up to %zu bytes: more than max.request.size=%zu or buffer.memory=%zu",
+                  "a record for %s takes up to %zu bytes: more than max.request.size=%zu or "
+                  "buffer.memory=%zu",
                   record->topic, bytes, options->request_bytes_max, options->buffer_bytes);
 }
 
@@ -96,8 +99,9 @@ static size_t bytes_alone(const struct kj_record *encoded)
     return bytes == SIZE_MAX ? SIZE_MAX : bytes + KJ_BATCH_HEADER_BYTES;
 }
 
-/* A record without headers that is so far below the limit that the exact bound need not be known. */
-static inline bool surely_fits(const struct kj_producer_client *producer, const struct kaja_record *record)
+/* So far below the limit, without headers, that the exact bound need not be known. */
+static inline bool surely_fits(const struct kj_producer_client *producer,
+                               const struct kaja_record *record)
 {
     enum { AROUND_MAX = KJ_BATCH_HEADER_BYTES + 64 }; /* more than all lengths and counts take */
     size_t max = producer->record_bytes_max;
@@ -124,9 +128,9 @@ static size_t queue_length(void *arg, int32_t partition)
 
 static void next_sticky(struct put *put, int32_t count)
 {
-    put->partition = kj_sticky_next(&put->topic->sticky, count,
-                                    put->producer->sender.options.adaptive ? queue_length : NULL,
-                                    put->topic);
+    put->partition =
+        kj_sticky_next(&put->topic->sticky, count,
+                       put->producer->sender.options.adaptive ? queue_length : NULL, put->topic);
 }
 
 static int choose_partition(struct put *put)
@@ -144,10 +148,8 @@ static int choose_partition(struct put *put)
         put->partition = kj_partition_for_key(record->key, record->key_bytes, count);
     } else {
         put->sticky = true;
-        uint64_t now = kj_load_relaxed(&put->topic->sticky.partition);
-        if (__builtin_expect(now < (uint64_t)count, 1))
-            put->partition = (int32_t)now;
-        else
+        put->partition = kj_sticky_partition(&put->topic->sticky, count);
+        if (put->partition < 0)
             next_sticky(put, count);
     }
     return 0;
@@ -158,21 +160,21 @@ static int check_topic(const struct put *put, const struct kj_accumulator *acc)
 {
     const struct kaja_record *record = put->record;
     if (acc->compacted && record->key == NULL)
-        return kj_err_at(kj_err(KAJA_ERR_INVALID_RECORD, "%s is compacted: its records need a key",
-                                acc->name),
-                         acc->name, acc->number, -1, -1);
+        return kj_err_at(
+            kj_err(KAJA_ERR_INVALID_RECORD, "%s is compacted: its records need a key", acc->name),
+            acc->name, acc->number, -1, -1);
     if (record->timestamp == KAJA_TIMESTAMP_NOW || acc->log_append_time)
         return 0;
     int64_t now = kj_wall_ms(put->producer->sender.clock);
     int64_t age = now - record->timestamp; /* neither is negative */
     if (age > acc->before_max_ms || -age > acc->after_max_ms)
-        return kj_err_at(kj_err(KAJA_ERR_INVALID_TIMESTAMP,
-                                "%s: timestamp %lld is %lld ms %s now, which message.timestamp.%s.max.ms "
-                                "does not allow",
-                                acc->name, (long long)record->timestamp,
-                                (long long)(age < 0 ? -age : age), age < 0 ? "after" : "before",
-                                age < 0 ? "after" : "before"),
-                         acc->name, acc->number, -1, -1);
+        return kj_err_at(
+            kj_err(KAJA_ERR_INVALID_TIMESTAMP,
+                   "%s: timestamp %lld is %lld ms %s now, which message.timestamp.%s.max.ms "
+                   "does not allow",
+                   acc->name, (long long)record->timestamp, (long long)(age < 0 ? -age : age),
+                   age < 0 ? "after" : "before", age < 0 ? "after" : "before"),
+            acc->name, acc->number, -1, -1);
     return 0;
 }
 
@@ -185,7 +187,8 @@ static inline bool append_open(struct put *put, struct kj_send_batch *batch)
         kj_send_batch_report(batch, put->callback, put->arg, put->encoded.timestamp);
     batch->payload_bytes += put->encoded.key_bytes + put->encoded.value_bytes;
     for (size_t i = 0; i < put->encoded.header_count; i++)
-        batch->payload_bytes += put->encoded.headers[i].key_bytes + put->encoded.headers[i].value_bytes;
+        batch->payload_bytes +=
+            put->encoded.headers[i].key_bytes + put->encoded.headers[i].value_bytes;
     if (__builtin_expect(put->wait, 0)) {
         batch->waiters++;
         put->acc->waiters++;
@@ -265,11 +268,12 @@ static void drain_full(struct put *put)
     put->full = NULL;
 }
 
+enum { DROP_LOOK_NS = 1000000 };
+
 /* Waits for memory: what is open must move, wherever it is. */
-static int wait_for_memory(struct put *put, size_t bytes, uint8_t **ret_memory)
+static int wait_for_memory(struct put *put, size_t bytes, int64_t deadline, uint8_t **ret_memory)
 {
     struct kj_sender *sender = &put->producer->sender;
-    int64_t deadline = put_deadline(put);
     kj_buffer_pool_want(&sender->pool, true);
     int err;
     if (sender->has_worker) {
@@ -279,7 +283,8 @@ static int wait_for_memory(struct put *put, size_t bytes, uint8_t **ret_memory)
         int64_t now;
         do {
             int64_t when = kj_sender_work(sender);
-            err = kj_buffer_pool_take(&sender->pool, bytes, when < deadline ? when : deadline, ret_memory);
+            err = kj_buffer_pool_take(&sender->pool, bytes, when < deadline ? when : deadline,
+                                      ret_memory);
             now = kj_mono_ns(sender->clock);
         } while (err == KAJA_ERR_BUFFER_EXHAUSTED && now < deadline);
     }
@@ -303,9 +308,19 @@ static int get_memory(struct put *put, size_t bytes, uint8_t **ret_memory)
         if (sender->options.buffer_full == KJ_BUFFER_FULL_FAIL)
             return kj_err(KAJA_ERR_QUEUE_FULL, "%zu of buffer.memory's %zu bytes are in use",
                           kj_buffer_pool_used(&sender->pool), sender->pool.total);
-        if (sender->options.buffer_full == KJ_BUFFER_FULL_DROP_OLDEST && drop_oldest(put->producer))
-            continue;
-        return wait_for_memory(put, bytes, ret_memory);
+        int64_t deadline = put_deadline(put);
+        if (sender->options.buffer_full == KJ_BUFFER_FULL_DROP_OLDEST) {
+            if (drop_oldest(put->producer))
+                continue;
+            /* All of it is just being appended or flushed: some of that may come back. */
+            int64_t soon = kj_mono_ns(sender->clock) + DROP_LOOK_NS;
+            if (soon < deadline) {
+                if (wait_for_memory(put, bytes, soon, ret_memory) == 0)
+                    return 0;
+                continue;
+            }
+        }
+        return wait_for_memory(put, bytes, deadline, ret_memory);
     }
     *ret_memory = memory;
     return 0;
@@ -372,7 +387,8 @@ static int put_new(struct put *put)
 {
     struct kj_sender *sender = &put->producer->sender;
     size_t alone = bytes_alone(&put->encoded);
-    if (put->callback != NULL && kj_load_relaxed(&sender->reports.pending) >= sender->options.report_max) {
+    if (put->callback != NULL &&
+        kj_load_relaxed(&sender->reports.pending) >= sender->options.report_max) {
         kj_lock_release(&put->acc->lock);
         return kj_err(KAJA_ERR_QUEUE_FULL, "%zu delivery reports wait for kaja_producer_poll()",
                       sender->options.report_max);
@@ -444,9 +460,9 @@ static int put_record(struct put *put)
     put->generation = kj_store_catalog_generation(producer->sender.store) + 1;
     KJ_TRY(kj_producer_topic_get(&producer->topics, record->topic, put->generation, &put->topic));
     KJ_TRY(choose_partition(put));
-    bool used = put->sticky &&
-                kj_sticky_used(&put->topic->sticky, record->key_bytes + record->value_bytes,
-                               producer->sender.options.batch_bytes);
+    bool used =
+        put->sticky && kj_sticky_used(&put->topic->sticky, record->key_bytes + record->value_bytes,
+                                      producer->sender.options.batch_bytes);
     for (;;) {
         KJ_TRY(lock_accumulator(put));
         int err = check_topic(put, put->acc);
@@ -480,10 +496,11 @@ static void put_done(struct put *put)
         kj_sender_poke(&put->producer->sender, true);
 }
 
-/* The way of nearly every record: its topic and partition are known and up to date, nothing is to be
- * checked beyond what is looked at here, and it fits into the open batch. False: nothing happened;
- * put_record() goes the long way. */
-static inline bool produce_quickly(struct kj_producer_client *producer, const struct kaja_record *record,
+/* The way of nearly every record: its topic and partition are known and up to date, nothing is to
+ * be checked beyond what is looked at here, and it fits into the open batch. False: nothing
+ * happened; put_record() goes the long way. */
+static inline bool produce_quickly(struct kj_producer_client *producer,
+                                   const struct kaja_record *record,
                                    kaja_delivery_callback *callback, void *arg)
 {
     const struct kj_producer_options *options = &producer->sender.options;
@@ -495,18 +512,15 @@ static inline bool produce_quickly(struct kj_producer_client *producer, const st
     if (topic == NULL || kj_load_acquire(&topic->generation) < generation ||
         strcmp(topic->name, record->topic) != 0)
         return false;
-    uint64_t count = kj_load_acquire(&topic->count); /* as in choose_partition() */
-    uint64_t partition;
+    int32_t count = (int32_t)kj_load_acquire(&topic->count); /* as in choose_partition() */
+    int32_t partition = record->partition;
     bool sticky = false;
-    if (record->partition >= 0) {
-        partition = (uint64_t)record->partition;
-    } else if (record->key != NULL && !options->ignore_keys) {
-        partition = (uint64_t)kj_partition_for_key(record->key, record->key_bytes, (int32_t)count);
-    } else {
-        partition = kj_load_relaxed(&topic->sticky.partition);
-        sticky = true;
+    if (partition < 0) {
+        sticky = record->key == NULL || options->ignore_keys;
+        partition = sticky ? kj_sticky_partition(&topic->sticky, count)
+                           : kj_partition_for_key(record->key, record->key_bytes, count);
     }
-    if (partition >= count)
+    if (partition < 0 || partition >= count)
         return false;
     kj_accumulator_slot *slots = topic->slots;
     struct kj_accumulator *acc = slots[partition];
@@ -555,8 +569,8 @@ int kj_producer_produce(struct kj_producer_client *producer, const struct kaja_r
 
 /* --- send --- */
 
-/* Goes on with the work for put->batch as far as this thread can, else sleeps. Lock held throughout,
- * but for the work. */
+/* Goes on with the work for put->batch as far as this thread can, else sleeps. Lock held
+ * throughout, but for the work. */
 static void send_step(struct kj_sender *sender, struct put *put, int64_t deadline_ns)
 {
     struct kj_accumulator *acc = put->acc;
@@ -590,7 +604,8 @@ int kj_producer_send(struct kj_producer_client *producer, const struct kaja_reco
 {
     struct kj_sender *sender = &producer->sender;
     bool wait = sender->options.acks != 0;
-    struct put put = {.producer = producer, .record = record, .timeout_ms = timeout_ms, .wait = wait};
+    struct put put = {
+        .producer = producer, .record = record, .timeout_ms = timeout_ms, .wait = wait};
     int64_t deadline = timeout_ms > 0 ? kj_deadline_ns(sender->clock, timeout_ms)
                                       : (timeout_ms < 0 ? INT64_MAX : 0);
     int err = put_record(&put);
@@ -601,11 +616,13 @@ int kj_producer_send(struct kj_producer_client *producer, const struct kaja_reco
         struct kj_accumulator *acc = put.acc;
         struct kj_send_batch *batch = put.batch;
         kj_lock_acquire(&acc->lock);
-        while (batch->state != KJ_SEND_DONE && (deadline == INT64_MAX || kj_mono_ns(sender->clock) < deadline))
+        while (batch->state != KJ_SEND_DONE &&
+               (deadline == INT64_MAX || kj_mono_ns(sender->clock) < deadline))
             send_step(sender, &put, deadline);
         bool done = batch->state == KJ_SEND_DONE;
         if (!done) {
-            err = kj_err_at(kj_err(KAJA_ERR_TIMED_OUT, "%s-%d: not acknowledged within %lld ms; it may still be",
+            err = kj_err_at(kj_err(KAJA_ERR_TIMED_OUT,
+                                   "%s-%d: not acknowledged within %lld ms; it may still be",
                                    acc->name, acc->number, (long long)timeout_ms),
                             acc->name, acc->number, -1, -1);
         } else if (batch->error != 0) {
@@ -733,12 +750,14 @@ static int flush_until(struct kj_producer_client *producer, int64_t deadline)
         when = flush_at < when ? flush_at : when;
         advance_targets(sender, &targets, &when);
         uint64_t pushed = kj_reports_pushed(&sender->reports);
-        while (kj_reports_serve(&sender->reports) > 0 && !kj_reports_all_served(&sender->reports, pushed))
+        while (kj_reports_serve(&sender->reports) > 0 &&
+               !kj_reports_all_served(&sender->reports, pushed))
             ;
         if (targets.count == 0 && kj_reports_all_served(&sender->reports, pushed))
             break;
         if (late) {
-            err = kj_err(KAJA_ERR_TIMED_OUT, "%zu partitions still have records that are not acknowledged",
+            err = kj_err(KAJA_ERR_TIMED_OUT,
+                         "%zu partitions still have records that are not acknowledged",
                          targets.count);
             break;
         }
@@ -806,6 +825,7 @@ int kj_producer_close(struct kj_producer_client *producer, int64_t timeout_ms)
     kj_producer_topics_destroy(&producer->topics);
     kj_sender_destroy(sender);
     kj_free(producer);
-    return failed ? kj_err(KAJA_ERR_TIMED_OUT, "records were left when the producer was closed: they failed")
+    return failed ? kj_err(KAJA_ERR_TIMED_OUT,
+                           "records were left when the producer was closed: they failed")
                   : 0;
 }

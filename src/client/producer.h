@@ -19,31 +19,32 @@
 
 /* What to do when buffer.memory is full: kaja.buffer.full. */
 enum kj_buffer_full {
-    KJ_BUFFER_FULL_BLOCK = 0,   /* wait up to max.block.ms: BUFFER_EXHAUSTED */
-    KJ_BUFFER_FULL_FAIL = 1,    /* QUEUE_FULL at once */
-    KJ_BUFFER_FULL_DROP_OLDEST = 2 /* the oldest batch not yet appended fails with BUFFER_EXHAUSTED */
+    KJ_BUFFER_FULL_BLOCK = 0, /* wait up to max.block.ms: BUFFER_EXHAUSTED */
+    KJ_BUFFER_FULL_FAIL = 1,  /* QUEUE_FULL at once */
+    KJ_BUFFER_FULL_DROP_OLDEST =
+        2 /* the oldest batch not yet appended fails with BUFFER_EXHAUSTED */
 };
 
 enum { KJ_ACKS_ALL = -1 };
 
 struct kj_producer_options {
-    int acks;                     /* 0, 1, KJ_ACKS_ALL */
-    size_t batch_bytes;           /* batch.size; 0: a batch per record */
-    size_t buffer_bytes;          /* buffer.memory */
-    size_t request_bytes_max;     /* max.request.size */
+    int acks;                 /* 0, 1, KJ_ACKS_ALL */
+    size_t batch_bytes;       /* batch.size; 0: a batch per record */
+    size_t buffer_bytes;      /* buffer.memory */
+    size_t request_bytes_max; /* max.request.size */
     int64_t max_block_ms;
     int64_t linger_ms;
     int64_t delivery_timeout_ms;
     int64_t retry_backoff_ms;
     int64_t retry_backoff_max_ms;
     int32_t retries;
-    int codec;                    /* enum kj_codec */
-    int level;                    /* of that codec, KJ_LEVEL_DEFAULT */
-    bool ignore_keys;             /* partitioner.ignore.keys */
-    bool adaptive;                /* partitioner.adaptive.partitioning.enable */
+    int codec;        /* enum kj_codec */
+    int level;        /* of that codec, KJ_LEVEL_DEFAULT */
+    bool ignore_keys; /* partitioner.ignore.keys */
+    bool adaptive;    /* partitioner.adaptive.partitioning.enable */
     enum kj_buffer_full buffer_full;
-    int32_t record_headers_max;   /* kaja.record.headers.max */
-    size_t report_max;            /* delivery callbacks waiting for a poll: QUEUE_FULL beyond; 0: 1,000,000 */
+    int32_t record_headers_max; /* kaja.record.headers.max */
+    size_t report_max; /* delivery callbacks waiting for a poll: QUEUE_FULL beyond; 0: 1,000,000 */
 };
 /* Kafka's defaults, with those of design 2.10. */
 void kj_producer_options_defaults(struct kj_producer_options *options);

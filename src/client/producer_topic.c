@@ -80,8 +80,8 @@ static int find(struct kj_store *store, const char *name, struct kj_topic **ret_
     KJ_TRY(kj_topic_find(store, name, true, &topic));
     if (kj_topic_internal(topic)) {
         kj_topic_release(topic);
-        return kj_err_at(kj_err(KAJA_ERR_INVALID_TOPIC_EXCEPTION, "%s is internal: only kaja writes to it",
-                                name),
+        return kj_err_at(kj_err(KAJA_ERR_INVALID_TOPIC_EXCEPTION,
+                                "%s is internal: only kaja writes to it", name),
                          name, -1, -1, -1);
     }
     *ret_topic = topic;
@@ -114,8 +114,10 @@ int kj_producer_topic_refresh(struct kj_producer_topics *topics, struct kj_produ
         if (err == 0) {
             drop = topic->topic;
             topic->topic = now;
-            kj_store_release(&topic->count, (uint64_t)count); /* pairs with put(): slots seen first */
-            kj_store_release(&topic->generation, generation); /* pairs with kj_producer_topic_get() */
+            kj_store_release(&topic->count,
+                             (uint64_t)count); /* pairs with put(): slots seen first */
+            kj_store_release(&topic->generation,
+                             generation); /* pairs with kj_producer_topic_get() */
         }
     }
     kj_lock_release(&topics->lock);
@@ -237,7 +239,8 @@ int kj_producer_topic_prepare(struct kj_producer_topics *topics, struct kj_produ
         acc->after_max_ms = config.timestamp_after_max_ms;
         acc->codec = config.compression;
         acc->level = config.compression_level;
-        acc->message_bytes_max = config.max_message_bytes > 0 ? (size_t)config.max_message_bytes : 0;
+        acc->message_bytes_max =
+            config.max_message_bytes > 0 ? (size_t)config.max_message_bytes : 0;
     }
     kj_lock_release(&acc->lock);
     if (drop != NULL)

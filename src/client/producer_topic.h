@@ -28,9 +28,10 @@ struct kj_producer_topic {
     struct kj_topic *topic;   /* (lock) held */
     kj_atomic_u64 generation; /* of the catalog + 1, as of which topic and count hold; set last */
     kj_atomic_u64 count;      /* partitions; set behind slots */
-    kj_accumulator_slot *_Atomic slots; /* at least count of them; NULL where nothing was sent yet */
-    size_t slot_count;                  /* (lock) */
-    kj_accumulator_slot **old_slots;    /* (lock) shorter arrays that a thread may still look at */
+    /* At least count of them; NULL where nothing was sent yet */
+    kj_accumulator_slot *_Atomic slots;
+    size_t slot_count;               /* (lock) */
+    kj_accumulator_slot **old_slots; /* (lock) shorter arrays that a thread may still look at */
     size_t old_count, old_capacity;
     struct kj_sticky sticky;
 };
@@ -57,7 +58,8 @@ int kj_producer_topic_refresh(struct kj_producer_topics *topics, struct kj_produ
 int kj_producer_topic_prepare(struct kj_producer_topics *topics, struct kj_producer_topic *topic,
                               int32_t partition, struct kj_accumulator **ret_acc);
 
-/* Calls back for each accumulator there is, with the lock held: callbacks may take the accumulator's. */
+/* Calls back for each accumulator there is, with the lock held: callbacks may take the
+ * accumulator's. */
 typedef void kj_accumulator_callback(void *arg, struct kj_accumulator *acc);
 void kj_producer_topics_each(struct kj_producer_topics *topics, kj_accumulator_callback *callback,
                              void *arg);

@@ -98,8 +98,8 @@ bool kj_reports_inside(void)
 
 uint64_t kj_reports_watch(struct kj_reports *reports)
 {
-    /* Pairs with kj_reports_moved(): either it sees this watcher, or the watcher, which looks at the
-     * state only now, sees what moved. */
+    /* Pairs with kj_reports_moved(): either it sees this watcher, or the watcher, which looks at
+     * the state only now, sees what moved. */
     kj_fetch_add(&reports->watchers, 1);
     return kj_reports_look(reports);
 }

@@ -23,7 +23,7 @@ struct kj_reports {
     uint64_t pushed, served; /* batches */
     uint64_t progress;       /* rises when something moved while somebody watched */
     kj_atomic_u64 watchers;
-    kj_atomic_u64 pending;   /* callbacks in the queue */
+    kj_atomic_u64 pending; /* callbacks in the queue */
     kj_reports_release *release;
     void *release_arg;
 };
@@ -34,14 +34,15 @@ void kj_reports_destroy(struct kj_reports *reports);
 /* Any locks but leaves may be held. */
 void kj_reports_push(struct kj_reports *reports, struct kj_send_batch *batch);
 
-/* Runs the callbacks that are due, if no other thread does; returns how many. Nothing may be held. */
+/* Runs the callbacks that are due, unless another thread does; how many. Nothing may be held. */
 size_t kj_reports_serve(struct kj_reports *reports);
 /* True inside a callback: on this thread, of any producer. */
 bool kj_reports_inside(void);
 
 /* Sleeping until something moves, without missing it:
- *     uint64_t seen = kj_reports_watch(r);  look at the state;  kj_reports_sleep(r, seen, deadline);
- * repeated as needed, and kj_reports_unwatch() at the end. */
+ *     uint64_t seen = kj_reports_watch(r);
+ *     look at the state; kj_reports_sleep(r, seen, deadline); seen = kj_reports_look(r); ...
+ *     kj_reports_unwatch(r); */
 uint64_t kj_reports_watch(struct kj_reports *reports);
 uint64_t kj_reports_look(struct kj_reports *reports);
 void kj_reports_sleep(struct kj_reports *reports, uint64_t seen, int64_t deadline_ns);

@@ -43,7 +43,8 @@ static bool parse_duration(const char *p, int64_t *ret_ms)
         char letter;
         bool time;
         int64_t ms;
-    } units[] = {{'D', false, 86400000}, {'H', true, 3600000}, {'M', true, 60000}, {'S', true, 1000}};
+    } units[] = {
+        {'D', false, 86400000}, {'H', true, 3600000}, {'M', true, 60000}, {'S', true, 1000}};
     size_t next = 0; /* each unit once, in this order */
     bool time = false;
     bool any = false;
@@ -64,12 +65,14 @@ static bool parse_duration(const char *p, int64_t *ret_ms)
             part = thousandths(&p);
         }
         char letter = (char)(*p >= 'a' && *p <= 'z' ? *p - 'a' + 'A' : *p);
-        while (next < sizeof units / sizeof units[0] && (units[next].letter != letter || units[next].time != time))
+        while (next < sizeof units / sizeof units[0] &&
+               (units[next].letter != letter || units[next].time != time))
             next++;
         if (n < 0 || part < 0 || next == sizeof units / sizeof units[0] || (point && letter != 'S'))
             return false;
         int64_t ms;
-        if (__builtin_mul_overflow(n, units[next].ms, &ms) || __builtin_add_overflow(sum, ms + part, &sum))
+        if (__builtin_mul_overflow(n, units[next].ms, &ms) ||
+            __builtin_add_overflow(sum, ms + part, &sum))
             return false;
         next++;
         p++;
@@ -78,7 +81,8 @@ static bool parse_duration(const char *p, int64_t *ret_ms)
     return any;
 }
 
-bool kj_offset_reset_parse(const char *text, enum kj_offset_reset *ret_reset, int64_t *ret_duration_ms)
+bool kj_offset_reset_parse(const char *text, enum kj_offset_reset *ret_reset,
+                           int64_t *ret_duration_ms)
 {
     static const char by_duration[] = "by_duration:";
     int64_t ms = 0;

@@ -58,7 +58,8 @@ int kj_send_batch_reserve_report(struct kj_send_batch *batch)
     if (batch->report_count < batch->report_capacity)
         return 0;
     void *reports = batch->reports;
-    KJ_TRY(kj_grow(&reports, &batch->report_capacity, batch->report_count + 1, sizeof *batch->reports));
+    KJ_TRY(kj_grow(&reports, &batch->report_capacity, batch->report_count + 1,
+                   sizeof *batch->reports));
     batch->reports = reports;
     return 0;
 }

@@ -5,12 +5,14 @@
  *   OPEN -> CLOSED -> TAKEN -> APPENDED -> DONE
  *                <------ (an append that may be tried again)
  *
- * OPEN      records are encoded into its memory                         under the accumulator's lock
- * CLOSED    waits in the accumulator's queue                            under the accumulator's lock
- * TAKEN     is being sealed and appended                                its drainer's alone
+ * OPEN      records are encoded into its memory
+ * CLOSED    waits in the accumulator's queue
+ * TAKEN     is being sealed and appended: its drainer's alone
  * APPENDED  stands in the page cache, its memory is given back; waits for a flush (acks=all), or
- *           failed behind such ones and waits for its turn              under the accumulator's lock
+ *           failed behind such ones and waits for its turn
  * DONE      has its result; waits for its callbacks and for senders to read it
+ *
+ * All but TAKEN is under the accumulator's lock.
  *
  * Batches of a partition become DONE in the order of their records.
  * Kafka: ProducerBatch.
@@ -33,21 +35,15 @@ struct kj_report {
     int32_t index; /* of the record in its batch */
 };
 
-enum kj_send_state {
-    KJ_SEND_OPEN,
-    KJ_SEND_CLOSED,
-    KJ_SEND_TAKEN,
-    KJ_SEND_APPENDED,
-    KJ_SEND_DONE
-};
+enum kj_send_state { KJ_SEND_OPEN, KJ_SEND_CLOSED, KJ_SEND_TAKEN, KJ_SEND_APPENDED, KJ_SEND_DONE };
 
 struct kj_send_batch {
     struct kj_send_batch *next; /* of the queue it is in */
     struct kj_accumulator *home;
     enum kj_send_state state;
     struct kj_batch_writer writer;
-    uint8_t *memory; /* the pool's; NULL once given back */
-    size_t size;     /* of the memory, and of the allowance */
+    uint8_t *memory;        /* the pool's; NULL once given back */
+    size_t size;            /* of the memory, and of the allowance */
     struct kj_topic *topic; /* the incarnation it was begun for, held; NULL once done */
     struct kj_partition *partition;
     int codec; /* enum kj_codec */
@@ -57,7 +53,7 @@ struct kj_send_batch {
     bool counted;           /* in the metrics */
     uint32_t waiters;       /* senders that will read the result (accumulator's lock) */
     bool reporting;         /* on its way to the callbacks (accumulator's lock) */
-    struct kj_cond cond;    /* senders: the result is there, or one of them should go on with the work */
+    struct kj_cond cond;    /* senders: the result is there, or one should go on with the work */
     /* the result */
     int error;
     struct kj_err_saved *story; /* of the error; NULL if there was no memory for it */
@@ -130,8 +126,8 @@ static inline void kj_batch_queue_unpop(struct kj_batch_queue *queue, struct kj_
 int kj_send_batch_reserve_report(struct kj_send_batch *batch);
 
 static inline void kj_send_batch_report(struct kj_send_batch *batch,
-                                            kaja_delivery_callback *callback, void *arg,
-                                            int64_t timestamp)
+                                        kaja_delivery_callback *callback, void *arg,
+                                        int64_t timestamp)
 {
     batch->reports[batch->report_count++] =
         (struct kj_report){callback, arg, timestamp, batch->writer.count - 1};

@@ -82,21 +82,23 @@ static bool retriable(int error)
            error != KAJA_ERR_UNKNOWN_TOPIC_OR_PARTITION && error != KAJA_ERR_CORRUPT_MESSAGE;
 }
 
-static bool expired(const struct kj_sender *sender, const struct kj_send_batch *batch, int64_t now_ns)
+static bool expired(const struct kj_sender *sender, const struct kj_send_batch *batch,
+                    int64_t now_ns)
 {
     int64_t timeout = sender->options.delivery_timeout_ms;
-    return now_ns - batch->created_ns >= (timeout < INT64_MAX / ns_per_ms ? timeout * ns_per_ms : INT64_MAX);
+    return now_ns - batch->created_ns >=
+           (timeout < INT64_MAX / ns_per_ms ? timeout * ns_per_ms : INT64_MAX);
 }
 
 static void fail_expired(const struct kj_sender *sender, struct kj_send_batch *batch, int cause)
 {
-    kj_send_batch_fail(batch,
-                           kj_err(KAJA_ERR_MSG_TIMED_OUT,
-                                  "%s-%d: not delivered within delivery.timeout.ms=%lld; the last attempt "
-                                  "ended with %s: %s",
-                                  batch->home->name, batch->home->number,
-                                  (long long)sender->options.delivery_timeout_ms, kaja_error_name(cause),
-                                  kaja_error_detail()));
+    kj_send_batch_fail(
+        batch, kj_err(KAJA_ERR_MSG_TIMED_OUT,
+                      "%s-%d: not delivered within delivery.timeout.ms=%lld; the last attempt "
+                      "ended with %s: %s",
+                      batch->home->name, batch->home->number,
+                      (long long)sender->options.delivery_timeout_ms, kaja_error_name(cause),
+                      kaja_error_detail()));
 }
 
 /* When to try again after one more failure in a row. */
@@ -211,10 +213,12 @@ static void append(struct kj_sender *sender, struct kj_send_batch **batches, siz
     struct kj_drain *drain = NULL;
     for (size_t i = 0; i < count; i++) {
         int err = 0;
-        if (batches[i]->codec != KJ_CODEC_NONE && drain == NULL && (drain = drain_get(sender)) == NULL)
+        if (batches[i]->codec != KJ_CODEC_NONE && drain == NULL &&
+            (drain = drain_get(sender)) == NULL)
             err = kj_err_oom("a compressed batch");
         if (err == 0)
-            err = seal(sender, batches[i], drain != NULL ? &drain->out[i] : NULL, &appends[sealed_count]);
+            err = seal(sender, batches[i], drain != NULL ? &drain->out[i] : NULL,
+                       &appends[sealed_count]);
         batches[i]->error = 0;
         if (err != 0)
             kj_send_batch_fail(batches[i], err);
@@ -358,14 +362,15 @@ static bool settled(struct kj_sender *sender, struct kj_send_batch *batch, int e
     const struct kj_accumulator *acc = batch->home;
     if (kj_log_stale(log)) {
         kj_send_batch_fail(batch, kj_err(KAJA_ERR_UNKNOWN_TOPIC_ID, "%s-%d: the topic was deleted",
-                                             acc->name, acc->number));
+                                         acc->name, acc->number));
         return true;
     }
     if (kj_log_durable(log) >= batch->base_offset + batch->writer.count)
         return true;
     if (kj_log_poisoned(log)) {
         if (err != KAJA_ERR_POISONED)
-            kj_err(KAJA_ERR_POISONED, "%s-%d: a flush of the partition failed", acc->name, acc->number);
+            kj_err(KAJA_ERR_POISONED, "%s-%d: a flush of the partition failed", acc->name,
+                   acc->number);
         kj_send_batch_fail(batch, KAJA_ERR_POISONED);
         return true;
     }
@@ -430,8 +435,9 @@ void kj_sender_flush_one(struct kj_sender *sender, struct kj_accumulator *acc)
 }
 
 /* Takes the list of those to flush. Those that are to wait stay in it, and *when is lowered. */
-static struct kj_accumulator *flush_begin(struct kj_sender *sender, struct kj_partition **partitions,
-                                          size_t *ret_count, int64_t *when)
+static struct kj_accumulator *flush_begin(struct kj_sender *sender,
+                                          struct kj_partition **partitions, size_t *ret_count,
+                                          int64_t *when)
 {
     kj_lock_acquire(&sender->lock);
     struct kj_accumulator *acc = sender->flush_first;
@@ -491,7 +497,8 @@ int64_t kj_sender_flush(struct kj_sender *sender)
 /* --- what is due --- */
 
 /* Appends what is ripe of one accumulator; returns when to look again, INT64_MAX: it is empty. */
-static int64_t append_ripe(struct kj_sender *sender, struct kj_accumulator *acc, int64_t now, bool eager)
+static int64_t append_ripe(struct kj_sender *sender, struct kj_accumulator *acc, int64_t now,
+                           bool eager)
 {
     int64_t linger = sender->options.linger_ms < INT64_MAX / ns_per_ms
                          ? sender->options.linger_ms * ns_per_ms
@@ -592,9 +599,10 @@ bool kj_sender_drop(struct kj_sender *sender, struct kj_accumulator *acc, int64_
     struct kj_topic *topic = NULL;
     if (batch != NULL && batch->created_ns == created_ns) {
         kj_batch_queue_pop(&acc->closed);
-        kj_send_batch_fail(batch, kj_err(KAJA_ERR_BUFFER_EXHAUSTED,
-                                             "%s-%d: the oldest batch of %d records made room for newer ones",
-                                             acc->name, acc->number, batch->writer.count));
+        kj_send_batch_fail(batch,
+                           kj_err(KAJA_ERR_BUFFER_EXHAUSTED,
+                                  "%s-%d: the oldest batch of %d records made room for newer ones",
+                                  acc->name, acc->number, batch->writer.count));
         if (acc->appended.first != NULL) {
             batch->state = KJ_SEND_APPENDED;
             kj_batch_queue_push(&acc->appended, batch);

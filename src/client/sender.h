@@ -5,10 +5,10 @@
  * and hands them to the reports.
  *
  * Nobody owns this work. A produce() that fills a batch appends it itself; a send() appends and
- * flushes its own partition; what is left lies in two lists - accumulators with something to append,
- * and with something to flush - which the store's worker goes through, or, without a worker,
- * whatever call of the application comes by. `draining` and `flushing` of an accumulator see to it
- * that one thread at a time does either for a partition.
+ * flushes its own partition; what is left lies in two lists - accumulators with something to
+ * append, and with something to flush - which the store's worker goes through, or, without a
+ * worker, whatever call of the application comes by. `draining` and `flushing` of an accumulator
+ * see to it that one thread at a time does either for a partition.
  *
  * There is no timer for group commit: what was appended while a flush runs is what the next one
  * covers, and it begins when the one before ends.
@@ -41,7 +41,7 @@ struct kj_sender {
     struct kj_reports reports;
     struct kj_store_task task;
     bool has_worker;
-    size_t gather; /* so many closed batches a produce() appends itself */
+    size_t gather;       /* so many closed batches a produce() appends itself */
     struct kj_lock lock; /* the lists */
     struct kj_accumulator *first, **last;
     struct kj_accumulator *flush_first, **flush_last;
@@ -62,8 +62,9 @@ bool kj_sender_list(struct kj_sender *sender, struct kj_accumulator *acc);
 /* Wakes the worker; with later, only if it would sleep for long. */
 void kj_sender_poke(struct kj_sender *sender, bool later);
 
-/* Appends what is closed (and the open batch if drain_wanted), unless another thread is at it, which
- * will then do it. own_flush: the caller sees to the flush of what is appended. Nothing may be held. */
+/* Appends what is closed (and the open batch if drain_wanted), unless another thread is at it,
+ * which will then do it. own_flush: the caller sees to the flush of what is appended. Nothing may
+ * be held. */
 void kj_sender_drain(struct kj_sender *sender, struct kj_accumulator *acc, bool own_flush);
 /* Flushes this partition's appended batches. acc->lock held, and given up meanwhile; the caller has
  * seen that nobody else is flushing. */

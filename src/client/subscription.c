@@ -93,8 +93,9 @@ static int assigned_new(struct kj_store *store, const char *topic, int32_t parti
     if (err == 0)
         err = kj_topic_partition(assigned->topic, partition, &assigned->partition);
     if (err == KAJA_ERR_UNKNOWN_PARTITION)
-        err = kj_err_at(kj_err(KAJA_ERR_UNKNOWN_TOPIC_OR_PARTITION, "%s has no partition %d", topic, partition),
-                        topic, partition, -1, -1);
+        err = kj_err_at(
+            kj_err(KAJA_ERR_UNKNOWN_TOPIC_OR_PARTITION, "%s has no partition %d", topic, partition),
+            topic, partition, -1, -1);
     if (err == 0) {
         assigned->key = make_key(topic, partition, &assigned->key_bytes);
         if (assigned->key == NULL)
@@ -170,8 +171,9 @@ int kj_subscription_find(const struct kj_subscription *subscription, const char 
 {
     struct kj_assigned *assigned = lookup(&subscription->map, topic, partition);
     if (assigned == NULL)
-        return kj_err_at(kj_err(KAJA_ERR_STATE, "%.249s-%d is not assigned to this consumer", topic, partition),
-                         topic, partition, -1, -1);
+        return kj_err_at(
+            kj_err(KAJA_ERR_STATE, "%.249s-%d is not assigned to this consumer", topic, partition),
+            topic, partition, -1, -1);
     *ret_assigned = assigned;
     return 0;
 }

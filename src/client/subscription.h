@@ -19,7 +19,7 @@ enum kj_position_kind {
     KJ_POSITION_RESET,     /* not known: auto.offset.reset says */
     KJ_POSITION_BEGINNING, /* the others are resolved when they are needed */
     KJ_POSITION_END,
-    KJ_POSITION_TIME       /* of the first record at or after offset, a time in ms */
+    KJ_POSITION_TIME /* of the first record at or after offset, a time in ms */
 };
 
 struct kj_aborted_txn {
@@ -59,10 +59,10 @@ struct kj_assigned {
     int64_t piece_begin, piece_end; /* offsets */
     bool in_batch;                  /* reader stands in the batch before `at` */
     struct kj_batch_reader reader;
-    struct kj_source *records; /* what the reader's records lie in: source, or a decompressed batch */
-    int32_t last_delta;        /* of the record read last, -1 none: deltas rise */
-    size_t batch_bytes;        /* of the reader's batch: as stored, */
-    size_t batch_pinned;       /* in memory */
+    struct kj_source *records; /* what its records lie in: source, or a decompressed batch */
+    int32_t last_delta;  /* of the record read last, -1 none: deltas rise */
+    size_t batch_bytes;  /* of the reader's batch: as stored, */
+    size_t batch_pinned; /* in memory */
     struct kj_aborted aborted;
 };
 

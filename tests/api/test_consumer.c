@@ -26,7 +26,8 @@ static void sleep_ms(int ms)
 }
 
 /* Records here are of 1970: retention by time must leave them alone. */
-static void make_topic_sized(struct kaja_store *store, int32_t partitions, const char *segment_bytes)
+static void make_topic_sized(struct kaja_store *store, int32_t partitions,
+                             const char *segment_bytes)
 {
     struct kaja_conf *conf = conf_of("retention.ms", "-1", "segment.bytes", segment_bytes, NULL);
     assert_ok(kaja_admin_create_topic(store, "topic", partitions, conf));
@@ -39,7 +40,8 @@ static void make_topic(struct kaja_store *store, int32_t partitions)
 }
 
 /* Takes conf over; assigned to partitions 0 .. count-1. */
-static struct kaja_consumer *open_consumer(struct kaja_store *store, int32_t count, struct kaja_conf *conf)
+static struct kaja_consumer *open_consumer(struct kaja_store *store, int32_t count,
+                                           struct kaja_conf *conf)
 {
     struct kaja_consumer *consumer = NULL;
     struct kaja_topic_partition wanted[128];
@@ -52,7 +54,8 @@ static struct kaja_consumer *open_consumer(struct kaja_store *store, int32_t cou
 }
 
 /* Sends records 0 .. count-1 of the topic's partition: key "key<i>", time 1000 + i. */
-static void send_numbered(struct kaja_store *store, int32_t partition, int count, size_t value_bytes, bool apart)
+static void send_numbered(struct kaja_store *store, int32_t partition, int count,
+                          size_t value_bytes, bool apart)
 {
     struct kaja_producer *producer = NULL;
     char *value = malloc(value_bytes + 1), key[24];
@@ -151,7 +154,8 @@ static void test_reset(void **state)
     struct kaja_batch *batch;
     make_topic(store, 1);
     send_numbered(store, 0, 100, 10, false);
-    struct kaja_consumer *consumer = open_consumer(store, 1, conf_of("auto.offset.reset", "earliest", NULL));
+    struct kaja_consumer *consumer =
+        open_consumer(store, 1, conf_of("auto.offset.reset", "earliest", NULL));
     assert_int_equal(take_all(consumer, 0), 100);
     assert_ok(kaja_consumer_seek(consumer, "topic", 0, 5000)); /* out of range */
     assert_int_equal(take_all(consumer, 0), 100);
@@ -176,7 +180,8 @@ static void test_pause(void **state)
     struct kaja_store *store = open_store(NULL);
     make_topic(store, 2);
     send_numbered(store, 0, 10, 10, false);
-    struct kaja_consumer *consumer = open_consumer(store, 2, conf_of("auto.offset.reset", "earliest", NULL));
+    struct kaja_consumer *consumer =
+        open_consumer(store, 2, conf_of("auto.offset.reset", "earliest", NULL));
     assert_ok(kaja_consumer_pause(consumer, "topic", 0));
     int64_t before = now_ns();
     assert_int_equal(take(consumer, 30, 0), 0);
@@ -191,12 +196,13 @@ static void test_pause(void **state)
 static void test_many_partitions(void **state)
 {
     (void)state;
-    enum { PARTITIONS = 100 };
+    enum { PARTITIONS = 70 };
     struct kaja_store *store = open_store(NULL);
     make_topic(store, PARTITIONS);
     struct kaja_producer *producer = NULL;
     assert_ok(kaja_producer_open(store, NULL, &producer));
-    struct kaja_consumer *consumer = open_consumer(store, PARTITIONS, conf_of("auto.offset.reset", "earliest", NULL));
+    struct kaja_consumer *consumer =
+        open_consumer(store, PARTITIONS, conf_of("auto.offset.reset", "earliest", NULL));
     bool seen[PARTITIONS] = {false};
     assert_int_equal(take(consumer, 0, 0), 0);
     for (int32_t p = 0; p < PARTITIONS; p += 9) {
@@ -214,7 +220,7 @@ static void test_many_partitions(void **state)
         seen[p] = true;
         kaja_batch_release(batch);
     }
-    assert_true(seen[0] && seen[99]);
+    assert_true(seen[0] && seen[63]);
     assert_ok(kaja_producer_close(producer, 20000));
     assert_ok(kaja_consumer_close(consumer));
     assert_ok(kaja_store_close(store));
@@ -314,7 +320,8 @@ static void test_wait_for_record(void **state)
     struct kaja_store *store = open_store(NULL);
     struct kaja_store *other = open_store(NULL);
     make_topic(store, 1);
-    struct kaja_consumer *consumer = open_consumer(store, 1, conf_of("auto.offset.reset", "earliest", NULL));
+    struct kaja_consumer *consumer =
+        open_consumer(store, 1, conf_of("auto.offset.reset", "earliest", NULL));
     pthread_t thread;
     int64_t before = now_ns();
     assert_int_equal(pthread_create(&thread, NULL, send_soon, other), 0);
@@ -362,9 +369,9 @@ static void test_outlive(void **state)
     (void)state;
     struct kaja_store *store = open_store(NULL);
     make_topic_sized(store, 1, "2000");
-    send_numbered(store, 0, 200, 100, true);
-    struct kaja_consumer *consumer =
-        open_consumer(store, 1, conf_of("auto.offset.reset", "earliest", "max.poll.records", "7", NULL));
+    send_numbered(store, 0, 145, 100, true);
+    struct kaja_consumer *consumer = open_consumer(
+        store, 1, conf_of("auto.offset.reset", "earliest", "max.poll.records", "7", NULL));
     struct kaja_batch *batches[20];
     for (int i = 0; i < 20; i++)
         assert_ok(kaja_consumer_poll(consumer, 0, &batches[i]));
@@ -372,7 +379,7 @@ static void test_outlive(void **state)
     assert_int_equal(take(consumer, 0, 0), 0);
     assert_ok(kaja_consumer_close(consumer));
     /* Every segment but the last goes. */
-    assert_ok(kaja_admin_delete_records(store, "topic", 0, 199, NULL));
+    assert_ok(kaja_admin_delete_records(store, "topic", 0, 144, NULL));
     sleep_ms(20);
     for (int64_t i = 0; i < 20; i++)
         for (int pass = 0; pass < 2; pass++) {
@@ -407,7 +414,8 @@ static void test_read_durable(void **state)
     assert_ok(kaja_producer_open(store, conf, &soft));
     kaja_conf_free(conf);
     assert_ok(kaja_producer_open(store, NULL, &hard));
-    struct kaja_consumer *any = open_consumer(store, 1, conf_of("auto.offset.reset", "earliest", NULL));
+    struct kaja_consumer *any =
+        open_consumer(store, 1, conf_of("auto.offset.reset", "earliest", NULL));
     struct kaja_consumer *durable = open_consumer(
         store, 1, conf_of("auto.offset.reset", "earliest", "kaja.read.durable", "true", NULL));
     struct kaja_record record = KAJA_RECORD_INIT;
@@ -439,7 +447,8 @@ static void test_topic_deleted(void **state)
     struct kaja_batch *batch;
     make_topic(store, 1);
     send_numbered(store, 0, 10, 10, false);
-    struct kaja_consumer *consumer = open_consumer(store, 1, conf_of("auto.offset.reset", "earliest", NULL));
+    struct kaja_consumer *consumer =
+        open_consumer(store, 1, conf_of("auto.offset.reset", "earliest", NULL));
     assert_int_equal(take_all(consumer, 0), 10);
     assert_ok(kaja_admin_delete_topic(other, "topic"));
     assert_err(kaja_consumer_poll(consumer, 5000, &batch), KAJA_ERR_UNKNOWN_TOPIC_ID);
@@ -460,36 +469,46 @@ static void test_topic_deleted(void **state)
 static void test_two_processes(void **state)
 {
     (void)state;
-    struct kaja_store *store = open_store(NULL);
-    make_topic(store, 1);
-    pid_t child = fork();
+    enum { RECORDS = 300 };
+    pid_t child = fork(); /* before this process opens anything or has a thread */
     assert_true(child >= 0);
     if (child == 0) {
+        struct kaja_conf *conf = conf_of("log.retention.ms", "-1", NULL);
         struct kaja_store *mine = NULL;
         struct kaja_producer *producer = NULL;
-        int bad = kaja_store_open(test_dir, NULL, &mine) != 0 || kaja_producer_open(mine, NULL, &producer) != 0;
-        for (int i = 0; i < 300 && !bad; i++) {
+        int bad = kaja_store_open(test_dir, conf, &mine) != 0 ||
+                  kaja_producer_open(mine, NULL, &producer) != 0;
+        for (int i = 0; i < RECORDS && !bad; i++) {
             char key[24];
             struct kaja_record record = KAJA_RECORD_INIT;
-            struct kaja_metadata metadata;
             record.topic = "topic";
             record.partition = 0;
             record.key = key;
             record.key_bytes = (size_t)snprintf(key, sizeof key, "key%d", i);
             record.timestamp = 1000 + i;
-            bad = kaja_producer_send(producer, &record, 20000, &metadata) != 0;
+            bad = kaja_producer_send(producer, &record, 20000, NULL) != 0;
         }
         bad = bad || kaja_producer_close(producer, 20000) != 0 || kaja_store_close(mine) != 0;
+        kaja_conf_free(conf);
         if (bad)
             fprintf(stderr, "child: %s\n", kaja_error_detail());
         _exit(bad);
     }
-    struct kaja_consumer *consumer = open_consumer(store, 1, conf_of("auto.offset.reset", "earliest", NULL));
-    size_t got = 0;
+    struct kaja_store *store = open_store(conf_of("log.retention.ms", "-1", NULL));
+    struct kaja_consumer *consumer =
+        open_consumer(store, 0, conf_of("auto.offset.reset", "earliest", NULL));
+    struct kaja_topic_partition wanted = {"topic", 0, 0};
     int64_t began = now_ns();
-    while (got < 300 && now_ns() - began < 20000000000)
+    int err;
+    while ((err = kaja_consumer_assign(consumer, &wanted, 1)) ==
+               KAJA_ERR_UNKNOWN_TOPIC_OR_PARTITION &&
+           now_ns() - began < 20000000000)
+        sleep_ms(2); /* until the child has made it */
+    assert_ok(err);
+    size_t got = 0;
+    while (got < RECORDS && now_ns() - began < 20000000000)
         got += take(consumer, 1000, (int64_t)got);
-    assert_int_equal(got, 300);
+    assert_int_equal(got, RECORDS);
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);

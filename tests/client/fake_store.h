@@ -77,15 +77,15 @@ struct kj_store {
     struct kj_worker *worker;
     struct kj_store_task *tasks;
     pthread_mutex_t lock;
-    bool keep;                 /* the bytes of batches */
-    kj_atomic_u64 append_error; /* given by each append while it is not 0 (a negated code) */
+    bool keep;                       /* the bytes of batches */
+    kj_atomic_u64 append_error;      /* given by each append while it is not 0 (a negated code) */
     kj_atomic_u64 append_error_left; /* so many times */
     kj_atomic_u64 flush_error;
-    kj_atomic_u64 flush_us;    /* that a flush takes */
+    kj_atomic_u64 flush_us; /* that a flush takes */
     kj_atomic_u64 append_us;
     kj_atomic_u64 flushes, flushed_partitions;
     kj_atomic_u64 pokes;
-    kj_atomic_u64 hold;        /* while not 0, appends wait */
+    kj_atomic_u64 hold; /* while not 0, appends wait */
     pthread_mutex_t flush_lock;
     kj_atomic_u64 metrics[KJ_METRIC_COUNT];
     kj_atomic_u64 views; /* held now */
@@ -121,11 +121,13 @@ static inline struct kj_store *fake_store_new(bool worker, bool keep)
     pthread_mutex_init(&store->lock, NULL);
     pthread_mutex_init(&store->flush_lock, NULL);
     if (worker)
-        assert_int_equal(kj_worker_start("fake", &kj_clock_system, fake_run, store, &store->worker), 0);
+        assert_int_equal(kj_worker_start("fake", &kj_clock_system, fake_run, store, &store->worker),
+                         0);
     return store;
 }
 
-static inline struct kj_topic *fake_topic_new(struct kj_store *store, const char *name, int32_t partitions)
+static inline struct kj_topic *fake_topic_new(struct kj_store *store, const char *name,
+                                              int32_t partitions)
 {
     struct kj_topic *topic = calloc(1, sizeof *topic);
     assert_non_null(topic);
@@ -228,7 +230,8 @@ uint64_t kj_store_catalog_generation(struct kj_store *store)
     return kj_load_acquire(&store->generation);
 }
 
-int kj_topic_find(struct kj_store *store, const char *name, bool create, struct kj_topic **ret_topic)
+int kj_topic_find(struct kj_store *store, const char *name, bool create,
+                  struct kj_topic **ret_topic)
 {
     (void)create;
     int err = kj_err(KAJA_ERR_UNKNOWN_TOPIC_OR_PARTITION, "no topic %s", name);
@@ -276,7 +279,8 @@ void kj_topic_config(struct kj_topic *topic, struct kj_log_config *ret_config)
     *ret_config = topic->config;
 }
 
-int kj_topic_partition(struct kj_topic *topic, int32_t partition, struct kj_partition **ret_partition)
+int kj_topic_partition(struct kj_topic *topic, int32_t partition,
+                       struct kj_partition **ret_partition)
 {
     if ((uint64_t)partition >= topic->partition_count)
         return kj_err(KAJA_ERR_UNKNOWN_PARTITION, "no partition %d", partition);
@@ -291,8 +295,8 @@ struct kj_log *kj_partition_log(struct kj_partition *partition)
 
 static struct kj_store *fake; /* the store that appends look at */
 
-int kj_partition_append(struct kj_partition *partition, struct kj_append_batch *batches, size_t count,
-                        enum kj_append_origin origin)
+int kj_partition_append(struct kj_partition *partition, struct kj_append_batch *batches,
+                        size_t count, enum kj_append_origin origin)
 {
     struct kj_log *log = &partition->log;
     assert_int_equal(origin, KJ_APPEND_TRUSTED);
@@ -324,8 +328,8 @@ int kj_partition_append(struct kj_partition *partition, struct kj_append_batch *
             assert_int_equal(kj_batch_look(batch->bytes, batch->len, &header), KJ_BATCH_OK);
             assert_true(kj_batch_crc_ok(batch->bytes, batch->len));
             assert_true(log->count < FAKE_BATCHES);
-            log->batches[log->count] = (struct fake_batch){
-                malloc(batch->len), batch->len, batch->ret_base_offset, batch->durable};
+            log->batches[log->count] = (struct fake_batch){malloc(batch->len), batch->len,
+                                                           batch->ret_base_offset, batch->durable};
             memcpy(log->batches[log->count++].bytes, batch->bytes, batch->len);
         }
         log->bytes += batch->len;
@@ -425,7 +429,8 @@ int kj_log_offset_for_time(struct kj_log *log, int64_t timestamp, int64_t limit_
     return 0;
 }
 
-int kj_log_aborted(struct kj_log *log, int64_t from, int64_t to, kj_txn_index_callback *callback, void *arg)
+int kj_log_aborted(struct kj_log *log, int64_t from, int64_t to, kj_txn_index_callback *callback,
+                   void *arg)
 {
     for (size_t i = 0; i < log->aborted_count; i++)
         if (log->aborted[i].last_offset >= from && log->aborted[i].first_offset < to) {
@@ -439,8 +444,8 @@ int kj_log_aborted(struct kj_log *log, int64_t from, int64_t to, kj_txn_index_ca
     return 0;
 }
 
-int kj_log_read(struct kj_log *log, int64_t offset, int64_t limit_offset, size_t max_bytes, bool min_one,
-                struct kj_log_cursor *cursor, struct kj_log_read *ret_read)
+int kj_log_read(struct kj_log *log, int64_t offset, int64_t limit_offset, size_t max_bytes,
+                bool min_one, struct kj_log_cursor *cursor, struct kj_log_read *ret_read)
 {
     log->reads++;
     if (offset < log->start || offset > (int64_t)log->end)
@@ -472,7 +477,8 @@ int kj_log_read(struct kj_log *log, int64_t offset, int64_t limit_offset, size_t
         kj_fetch_add(&fake->views, 1);
         read.bytes = log->image + first;
         read.len = end - first;
-        *cursor = (struct kj_log_cursor){.offset = read.next_offset, .pos = (int64_t)end, .valid = true};
+        *cursor =
+            (struct kj_log_cursor){.offset = read.next_offset, .pos = (int64_t)end, .valid = true};
     }
     *ret_read = read;
     return 0;
@@ -504,9 +510,9 @@ int64_t kj_store_next_deadline_ns(struct kj_store *store)
     return INT64_MAX;
 }
 
-int kj_store_wait(struct kj_store *store, struct kj_partition *const *partitions, const int64_t *offsets,
-                  size_t count, bool durable_only, _Atomic uint32_t *extra, uint32_t extra_expected,
-                  int64_t deadline_ns)
+int kj_store_wait(struct kj_store *store, struct kj_partition *const *partitions,
+                  const int64_t *offsets, size_t count, bool durable_only, _Atomic uint32_t *extra,
+                  uint32_t extra_expected, int64_t deadline_ns)
 {
     (void)durable_only;
     kj_fetch_add(&store->waits, 1);

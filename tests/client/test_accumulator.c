@@ -11,7 +11,8 @@ static struct kj_partition *const one = (struct kj_partition *)(void *)&batches[
 static struct kj_partition *const other = (struct kj_partition *)(void *)&batches[1];
 
 /* Opens batch i with some records. */
-static void open_batch(struct kj_accumulator *acc, int i, int records, struct kj_partition *partition)
+static void open_batch(struct kj_accumulator *acc, int i, int records,
+                       struct kj_partition *partition)
 {
     static const struct kj_record record = {.timestamp = 1, .value = "value", .value_bytes = 5};
     struct kj_send_batch *batch = &batches[i];

@@ -189,8 +189,9 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reuse),   cmocka_unit_test(test_limit), cmocka_unit_test(test_allowance),
-        cmocka_unit_test(test_timeout), cmocka_unit_test(test_fifo),  cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_reuse),     cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_allowance), cmocka_unit_test(test_timeout),
+        cmocka_unit_test(test_fifo),      cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

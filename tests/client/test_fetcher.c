@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * The consumer over a log in memory (tests/client/fake_store.h): positions, batches of every kind and
- * every damage, limits, order of partitions.
+ * The consumer over a log in memory (tests/client/fake_store.h): positions, batches of every kind
+ * and every damage, limits, order of partitions.
  */
 #include "client/fake_store.h"
 
@@ -51,7 +51,8 @@ static struct kj_log *log_of(struct setup *s, int32_t partition)
 }
 
 /* Adds a batch of count records with values first, first + 1 ... and timestamps likewise. */
-static void add_sealed(struct kj_log *log, int64_t first, int count, const struct kj_batch_seal *seal)
+static void add_sealed(struct kj_log *log, int64_t first, int count,
+                       const struct kj_batch_seal *seal)
 {
     static uint8_t memory[1 << 20];
     struct kj_batch_writer writer;
@@ -59,7 +60,8 @@ static void add_sealed(struct kj_log *log, int64_t first, int count, const struc
     kj_batch_writer_init(&writer, memory, sizeof memory);
     for (int i = 0; i < count; i++) {
         int64_t value = first + i;
-        struct kj_record record = {.timestamp = value, .value = &value, .value_bytes = sizeof value};
+        struct kj_record record = {
+            .timestamp = value, .value = &value, .value_bytes = sizeof value};
         assert_true(kj_batch_writer_append(&writer, &record));
     }
     uint8_t *bytes;
@@ -75,7 +77,8 @@ static void add(struct kj_log *log, int count)
     add_sealed(log, (int64_t)log->end, count, &plain);
 }
 
-/* Takes a poll apart: offsets from next on, values equal to offsets. Returns the number of records. */
+/* Takes a poll apart: offsets from next on, values equal to offsets. Returns the number of records.
+ */
 static size_t take_from(struct setup *s, int64_t next, int32_t *ret_partition)
 {
     struct kaja_batch *batch;
@@ -244,7 +247,8 @@ static void test_reset(void **state)
             for (int i = 0; i < 2; i++) {
                 assert_ok(kj_consumer_seek(s.consumer, "topic", 0, i == 0 ? 1 : 11));
                 for (int n = 0; n < 2; n++)
-                    assert_err(kj_consumer_poll(s.consumer, 0, &batch), KAJA_ERR_OFFSET_OUT_OF_RANGE);
+                    assert_err(kj_consumer_poll(s.consumer, 0, &batch),
+                               KAJA_ERR_OFFSET_OUT_OF_RANGE);
                 assert_ok(kj_consumer_position(s.consumer, "topic", 0, &position));
                 assert_int_equal(position, i == 0 ? 1 : 11);
             }
@@ -327,7 +331,8 @@ static void test_assign(void **state)
 
 /* --- damage --- */
 
-/* The error at offset is told by each poll, after the records before it; a seek behind it goes on. */
+/* The error at offset is told by each poll, after the records before it; a seek behind it goes on.
+ */
 static void expect_bad(struct setup *s, int64_t offset, int error, int64_t behind, size_t rest)
 {
     struct kaja_batch *batch;
@@ -348,8 +353,8 @@ static void expect_bad(struct setup *s, int64_t offset, int error, int64_t behin
     assert_int_equal(take_from(s, behind, NULL), rest);
 }
 
-/* A batch is 61 bytes of header, then records of 15 bytes: length, attributes, time, offset, null key,
- * length and 8 of value, no headers. */
+/* A batch is 61 bytes of header, then records of 15 bytes: length, attributes, time, offset, null
+ * key, length and 8 of value, no headers. */
 enum { RECORD_BYTES = 15 };
 
 static void test_bad_batches(void **state)
@@ -367,12 +372,15 @@ static void test_bad_batches(void **state)
         {KJ_BATCH_MAGIC_AT, 0x03, false, 4, KAJA_ERR_UNSUPPORTED_MAGIC}, /* 1 */
         {KJ_BATCH_MAGIC_AT, 0x04, false, 4, KAJA_ERR_CORRUPT_MESSAGE},   /* 6 */
         {KJ_BATCH_ATTRIBUTES_AT + 1, 0x05, true, 4, KAJA_ERR_UNSUPPORTED_COMPRESSION_TYPE},
-        {KJ_BATCH_COUNT_AT + 3, 0x01, true, 4, KAJA_ERR_INVALID_RECORD}, /* 5 records instead of 4 */
+        {KJ_BATCH_COUNT_AT + 3, 0x01, true, 4,
+         KAJA_ERR_INVALID_RECORD}, /* 5 records instead of 4 */
         {KJ_BATCH_COUNT_AT + 3, 0x07, true, 6, KAJA_ERR_INVALID_RECORD}, /* 3 */
         {KJ_BATCH_HEADER_BYTES, 0x7e, true, 4, KAJA_ERR_INVALID_RECORD}, /* length of the first */
         {KJ_BATCH_HEADER_BYTES + 2 * RECORD_BYTES, 0x02, true, 6, KAJA_ERR_INVALID_RECORD},
-        {KJ_BATCH_HEADER_BYTES + 2 * RECORD_BYTES + 3, 0x06, true, 6, KAJA_ERR_INVALID_RECORD}, /* offset delta */
-        {KJ_BATCH_HEADER_BYTES + 3 * RECORD_BYTES + 14, 0x02, true, 7, KAJA_ERR_INVALID_RECORD}, /* a header */
+        {KJ_BATCH_HEADER_BYTES + 2 * RECORD_BYTES + 3, 0x06, true, 6,
+         KAJA_ERR_INVALID_RECORD}, /* offset delta */
+        {KJ_BATCH_HEADER_BYTES + 3 * RECORD_BYTES + 14, 0x02, true, 7,
+         KAJA_ERR_INVALID_RECORD}, /* a header */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct setup s;
@@ -497,8 +505,8 @@ static void expect_offsets(struct setup *s, const int64_t *offsets, size_t count
     assert_int_equal(at, count);
 }
 
-/* 0-1 of 7 aborted, 2-3 of 8 committed, 4 of nobody, 5-6 of 7 aborted, 7 abort marker of 7, 8 commit
- * marker of 8, 9-10 of 7 committed, 11 its marker, 12-13 of 9 open. */
+/* 0-1 of 7 aborted, 2-3 of 8 committed, 4 of nobody, 5-6 of 7 aborted, 7 abort marker of 7, 8
+ * commit marker of 8, 9-10 of 7 committed, 11 its marker, 12-13 of 9 open. */
 static void test_read_committed(void **state)
 {
     (void)state;

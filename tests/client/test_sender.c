@@ -52,8 +52,8 @@ static struct kaja_record record_of(int32_t partition, const void *value, size_t
 }
 
 /* Calls back for each record of a partition's log, in order. */
-static int64_t walk(struct kj_log *log, void (*callback)(void *arg, int64_t offset, const uint8_t *value,
-                                                         size_t bytes),
+static int64_t walk(struct kj_log *log,
+                    void (*callback)(void *arg, int64_t offset, const uint8_t *value, size_t bytes),
                     void *arg)
 {
     int64_t offset = 0;
@@ -62,7 +62,8 @@ static int64_t walk(struct kj_log *log, void (*callback)(void *arg, int64_t offs
         struct kj_record_view view;
         struct kj_buffer plain = {NULL, 0, 0};
         assert_int_equal(log->batches[i].base_offset, offset);
-        assert_ok(kj_batch_reader_init(&reader, log->batches[i].bytes, log->batches[i].len, &plain, 1 << 24));
+        assert_ok(kj_batch_reader_init(&reader, log->batches[i].bytes, log->batches[i].len, &plain,
+                                       1 << 24));
         while (kj_batch_reader_next(&reader, &view) == 1) {
             if (callback != NULL)
                 callback(arg, offset, view.value, view.value_bytes);
@@ -119,7 +120,8 @@ static void check_number(void *arg, int64_t offset, const uint8_t *value, size_t
     assert_int_equal(number, offset);
 }
 
-/* Many records, all acks, with a worker and without: each arrives once, in order, and is reported. */
+/* Many records, all acks, with a worker and without: each arrives once, in order, and is reported.
+ */
 static void all_arrive(bool worker, int acks, int codec)
 {
     struct setup s;
@@ -309,7 +311,8 @@ static void test_send_timeout(void **state)
     for (int i = 0; i < 500 && s.topic->partitions[0].log.durable == 0; i++)
         fake_sleep_us(10000);
     assert_int_equal(s.topic->partitions[0].log.durable, 1);
-    assert_err(kj_producer_send(s.producer, &record, 0, &metadata), KAJA_ERR_TIMED_OUT); /* does not wait */
+    assert_err(kj_producer_send(s.producer, &record, 0, &metadata),
+               KAJA_ERR_TIMED_OUT); /* does not wait */
     finish(&s);
 }
 
@@ -563,7 +566,8 @@ static void test_buffer_full(void **state)
     }
 }
 
-/* A blocked produce() goes on as soon as there is room; also where only open batches hold memory. */
+/* A blocked produce() goes on as soon as there is room; also where only open batches hold memory.
+ */
 static void test_buffer_waits(void **state)
 {
     (void)state;
@@ -671,7 +675,8 @@ static void test_topic_rules(void **state)
     struct kaja_record record = record_of(2, "x", 1);
     assert_err(kj_producer_produce(s.producer, &record, NULL, NULL), KAJA_ERR_UNKNOWN_PARTITION);
     record.topic = "nowhere";
-    assert_err(kj_producer_produce(s.producer, &record, NULL, NULL), KAJA_ERR_UNKNOWN_TOPIC_OR_PARTITION);
+    assert_err(kj_producer_produce(s.producer, &record, NULL, NULL),
+               KAJA_ERR_UNKNOWN_TOPIC_OR_PARTITION);
     record = record_of(0, "x", 1);
     record.timestamp = now + 3600000 + 60000;
     assert_err(kj_producer_produce(s.producer, &record, NULL, NULL), KAJA_ERR_INVALID_TIMESTAMP);
@@ -700,7 +705,8 @@ static void test_topic_rules(void **state)
     struct kj_topic *internal = fake_topic_new(s.store, "__internal", 1);
     internal->internal = true;
     record.topic = "__internal";
-    assert_err(kj_producer_produce(s.producer, &record, NULL, NULL), KAJA_ERR_INVALID_TOPIC_EXCEPTION);
+    assert_err(kj_producer_produce(s.producer, &record, NULL, NULL),
+               KAJA_ERR_INVALID_TOPIC_EXCEPTION);
     finish(&s);
 }
 
@@ -737,7 +743,8 @@ static void test_topic_made_anew(void **state)
     assert_ok(kj_producer_produce(s.producer, &record, note, &seen));
     s.topic->deleted = 1;
     kj_fetch_add(&s.store->generation, 1);
-    assert_err(kj_producer_produce(s.producer, &record, note, &seen), KAJA_ERR_UNKNOWN_TOPIC_OR_PARTITION);
+    assert_err(kj_producer_produce(s.producer, &record, note, &seen),
+               KAJA_ERR_UNKNOWN_TOPIC_OR_PARTITION);
     struct kj_topic *anew = fake_topic_new(s.store, "topic", 2);
     assert_ok(kj_producer_send(s.producer, &record, 5000, &metadata));
     assert_int_equal(metadata.offset, 0);
@@ -907,7 +914,8 @@ static void test_no_allocation(void **state)
             kj_alloc_set_hook(count_allocations, NULL);
         for (int i = 0; i < 20000; i++) {
             struct kaja_record record = record_of(i % 4, "0123456789", 10);
-            assert_ok(kj_producer_produce(s.producer, &record, i % 3 != 0 ? only_count : NULL, &count));
+            assert_ok(
+                kj_producer_produce(s.producer, &record, i % 3 != 0 ? only_count : NULL, &count));
         }
         assert_ok(kj_producer_flush(s.producer, 5000));
     }

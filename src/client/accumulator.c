@@ -77,20 +77,22 @@ int64_t kj_accumulator_ripe(struct kj_accumulator *acc, int64_t now_ns, int64_t 
     return growing(acc, now_ns) ? now_ns + KJ_GROWING_LOOK_NS : KJ_RIPE_NOW;
 }
 
-static void wake_first(struct kj_send_batch *batch)
+static bool wake_first(struct kj_send_batch *batch)
 {
     while (batch != NULL && batch->waiters == 0)
         batch = batch->next;
-    if (batch != NULL)
-        kj_cond_signal(&batch->cond);
+    if (batch == NULL)
+        return false;
+    kj_cond_signal(&batch->cond);
+    return true;
 }
 
-void kj_accumulator_hand_over(struct kj_accumulator *acc)
+bool kj_accumulator_hand_over(struct kj_accumulator *acc)
 {
     KJ_ASSERT_SLOW(kj_lock_held(&acc->lock));
     if (acc->waiters == 0)
-        return;
-    wake_first(acc->appended.first);
-    wake_first(acc->closed.first);
-    wake_first(acc->open);
+        return false;
+    bool woke = wake_first(acc->appended.first);
+    woke = wake_first(acc->closed.first) || woke;
+    return wake_first(acc->open) || woke;
 }

@@ -93,7 +93,7 @@ static inline bool kj_accumulator_empty(const struct kj_accumulator *acc)
     return acc->closed.first == NULL && (acc->open == NULL || acc->open->writer.count == 0);
 }
 /* Senders that wait may have work to go on with: wakes one of the first batch that has some, in
- * each queue. */
-void kj_accumulator_hand_over(struct kj_accumulator *acc);
+ * each queue. False: there is none. */
+bool kj_accumulator_hand_over(struct kj_accumulator *acc);
 
 #endif

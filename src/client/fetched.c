@@ -138,6 +138,10 @@ struct kj_source *kj_source_new(struct kj_fetch_pool *pool, struct kj_view *view
     return source;
 }
 
+/* A waiting source keeps its memory for the next batch, but not that of an uncommonly large one: as many
+ * of them may wait as were ever in use. */
+enum { PLAIN_KEPT_MAX = 1 << 20 };
+
 void kj_source_release(struct kj_source *source)
 {
     /* A full barrier: what the last but one read is over before the memory is given away. */
@@ -149,6 +153,8 @@ void kj_source_release(struct kj_source *source)
     source->view = NULL;
     kj_topic_release(source->topic);
     source->topic = NULL;
+    if (source->plain.capacity > PLAIN_KEPT_MAX)
+        kj_buffer_free(&source->plain);
     kj_lock_acquire(&pool->lock);
     bool keep = !pool->closed;
     if (keep) {

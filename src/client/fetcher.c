@@ -234,6 +234,8 @@ static int open_batch(const struct kj_fetcher *fetcher, struct kj_assigned *assi
         assigned->last_delta = -1;
         err = skip_records(assigned);
     } else {
+        kj_err(err, "%s-%d: the batch at offset %lld: %s", assigned->name, assigned->number,
+               (long long)assigned->offset, kaja_error_detail());
         kj_err_at(err, assigned->name, assigned->number, assigned->offset, -1);
     }
     if (err != 0) {

@@ -63,7 +63,7 @@ bool kj_sender_unwait(struct kj_sender *sender, struct kj_send_batch *batch)
     if (batch->state == KJ_SEND_DONE)
         return batch->waiters == 0 && !batch->reporting;
     /* It goes on without this thread: another sender or the worker sees to it. */
-    kj_accumulator_hand_over(acc);
+    (void)kj_accumulator_hand_over(acc);
     (void)kj_sender_list(sender, acc);
     return false;
 }
@@ -344,7 +344,7 @@ void kj_sender_drain(struct kj_sender *sender, struct kj_accumulator *acc, bool 
         acc->draining = false;
         if (acc->closed.first != NULL || !own_flush)
             poke = kj_sender_list(sender, acc);
-        kj_accumulator_hand_over(acc);
+        (void)kj_accumulator_hand_over(acc);
     }
     kj_lock_release(&acc->lock);
     if (poke)
@@ -410,8 +410,8 @@ static void finish_flush(struct kj_sender *sender, struct kj_accumulator *acc, b
                 acc->flush_at_ns = back_off(sender, acc, now);
             }
             /* With a sender waiting, it goes on; else whoever goes through the list. */
-            kj_accumulator_hand_over(acc);
-            if (acc->appended.first != NULL && (err != 0 || acc->waiters == 0))
+            bool goes_on = kj_accumulator_hand_over(acc);
+            if (acc->appended.first != NULL && (err != 0 || !goes_on))
                 poke = kj_sender_list(sender, acc);
         }
         kj_lock_release(&acc->lock);

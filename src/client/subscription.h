@@ -60,9 +60,9 @@ struct kj_assigned {
     bool in_batch;                  /* reader stands in the batch before `at` */
     struct kj_batch_reader reader;
     struct kj_source *records; /* what its records lie in: source, or a decompressed batch */
-    int32_t last_delta;  /* of the record read last, -1 none: deltas rise */
-    size_t batch_bytes;  /* of the reader's batch: as stored, */
-    size_t batch_pinned; /* in memory */
+    int32_t last_delta;        /* of the record read last, -1 none: deltas rise */
+    size_t batch_bytes;        /* of the reader's batch: as stored, */
+    size_t batch_pinned;       /* in memory */
     struct kj_aborted aborted;
 };
 

@@ -184,6 +184,17 @@ static void test_turns(void **state)
             assert_int_equal(partition, p);
         }
     assert_int_equal(take_from(&s, 0, NULL), 0);
+    /* Its piece was read to the end, although more came since: the next one has its turn. */
+    for (int32_t p = 0; p < 3; p++)
+        add(log_of(&s, p), 10);
+    assert_int_equal(take_from(&s, 20, &partition), 10);
+    int32_t first = partition;
+    add(log_of(&s, first), 10);
+    assert_int_equal(take_from(&s, 20, &partition), 10);
+    assert_int_not_equal(partition, first);
+    assert_int_equal(take_from(&s, 20, &partition), 10);
+    assert_int_equal(take_from(&s, 30, &partition), 10);
+    assert_int_equal(partition, first);
     /* A busy partition does not starve the others. */
     bool seen[3] = {false, false, false};
     for (int round = 0; round < 4; round++) {
@@ -379,6 +390,7 @@ static void test_bad_batches(void **state)
         {KJ_BATCH_HEADER_BYTES + 2 * RECORD_BYTES, 0x02, true, 6, KAJA_ERR_INVALID_RECORD},
         {KJ_BATCH_HEADER_BYTES + 2 * RECORD_BYTES + 3, 0x06, true, 6,
          KAJA_ERR_INVALID_RECORD}, /* offset delta */
+        {KJ_BATCH_HEADER_BYTES + 3 * RECORD_BYTES + 3, 0x08, true, 7, KAJA_ERR_INVALID_RECORD},
         {KJ_BATCH_HEADER_BYTES + 3 * RECORD_BYTES + 14, 0x02, true, 7,
          KAJA_ERR_INVALID_RECORD}, /* a header */
     };
@@ -544,6 +556,24 @@ static void test_read_committed(void **state)
             assert_int_equal(lag, 0);
             finish(&s);
         }
+}
+
+/* A transaction of a single record: its first offset is the last of its batch. */
+static void test_aborted_record(void **state)
+{
+    (void)state;
+    static const int64_t committed[] = {2};
+    struct setup s;
+    begin(&s, 1);
+    s.options.read_committed = true;
+    struct kj_log *log = log_of(&s, 0);
+    add_txn(log, 7, 1);
+    add_marker(log, 7, KJ_CONTROL_ABORT);
+    add(log, 1);
+    log->aborted[log->aborted_count++] = (struct fake_aborted){7, 0, 1};
+    open_consumer(&s, 1);
+    expect_offsets(&s, committed, 1);
+    finish(&s);
 }
 
 /* Waiting at the last stable offset while records beyond it are there: no busy loop. */
@@ -748,6 +778,7 @@ int main(void)
         cmocka_unit_test(test_bad_compression),
         cmocka_unit_test(test_others_go_on),
         cmocka_unit_test(test_read_committed),
+        cmocka_unit_test(test_aborted_record),
         cmocka_unit_test(test_committed_waits),
         cmocka_unit_test(test_outlive),
         cmocka_unit_test(test_memory_limit),

@@ -71,6 +71,16 @@ static enum kj_scan_result cut_short(struct kj_scan *scan)
     return scan->os_errno != 0 ? KJ_SCAN_ERROR : KJ_SCAN_PARTIAL;
 }
 
+/* The first bytes of a batch whose others never reached the disk look like one of magic 0; no such
+ * batch has only zeros from its magic on. */
+static bool is_torn_header(const uint8_t *p)
+{
+    for (int i = KJ_BATCH_MAGIC_AT; i < KJ_BATCH_HEADER_BYTES; i++)
+        if (p[i] != 0)
+            return false;
+    return true;
+}
+
 enum kj_scan_result kj_scan_look(struct kj_scan *scan, struct kj_batch *ret_batch)
 {
     int64_t left = scan->limit - scan->pos;
@@ -98,7 +108,7 @@ enum kj_scan_result kj_scan_look(struct kj_scan *scan, struct kj_batch *ret_batc
     case KJ_BATCH_ZEROS:
         return KJ_SCAN_ZEROS;
     case KJ_BATCH_OLD_MAGIC:
-        return KJ_SCAN_OLD_MAGIC;
+        return is_torn_header(p) ? KJ_SCAN_BAD : KJ_SCAN_OLD_MAGIC;
     case KJ_BATCH_BAD:
     default:
         return KJ_SCAN_BAD;

@@ -23,7 +23,9 @@ int kj_shared_new(struct kj_store *store, struct kj_shared **ret_shared)
                                         .read_only = store->options.read_only,
                                         .clock = store->clock,
                                         .step = store->options.shared_step,
-                                        .step_arg = store->options.step_arg};
+                                        .step_arg = store->options.step_arg,
+                                        .sim = store->options.shared_sim,
+                                        .sim_arg = store->options.shared_sim_arg};
     int os = kj_shared_open(&options, ret_shared);
     if (os == ELOOP || os == EINVAL)
         return kj_err(KAJA_ERR_NOT_KAJA, KJ_LOCK_NAME " is a link or not a regular file");

@@ -75,6 +75,8 @@ struct kj_store_options {
     kj_io_step *io_step;
     kj_shared_step_fn *shared_step;
     void *step_arg;
+    const struct kj_shared_sim_ops *shared_sim; /* with io: locks and words of a simulation */
+    void *shared_sim_arg;
 };
 
 struct kj_store;

@@ -172,7 +172,9 @@ static char *listing(const char *path)
     char command[512];
     (void)snprintf(
         command, sizeof command,
-        "cd '%s' && find . -printf '%%p %%s %%m %%T@ %%C@\\n' | sort && cat kaja.* *checkpoint | cksum", path);
+        "cd '%s' && find . -printf '%%p %%s %%m %%T@ %%C@\\n' | sort && "
+        "cat kaja.* *checkpoint 2>/dev/null | cksum",
+        path);
     FILE *f = popen(command, "r");
     char *text = calloc(1, 1 << 16);
     assert_non_null(f);

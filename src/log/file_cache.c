@@ -122,6 +122,13 @@ static bool owes_flush(struct kj_segment *segment)
            kj_log_durable(log) < kj_log_end(log);
 }
 
+static int flush_if_free(struct kj_log *log)
+{
+    struct kj_log_flush flush;
+    KJ_TRY(kj_log_flush_begin(log, false, &flush));
+    return kj_log_flush_end(&flush, flush.file != NULL ? kj_io_sync(flush.file) : 0);
+}
+
 /* Closes the least recently used segment that nobody uses; false if there is none. Lock held; dropped
  * and taken again around a flush. */
 static bool evict_one(struct kj_file_cache *cache, const struct kj_segment *keep)
@@ -136,7 +143,8 @@ static bool evict_one(struct kj_file_cache *cache, const struct kj_segment *keep
         /* Its log cannot go while the pin stands: kj_segment_close() waits for it. */
         victim->pins++;
         kj_lock_release(&cache->lock);
-        int err = kj_log_flush(victim->log);
+        /* Never waits: whoever makes room may be in the middle of a flush of this very log. */
+        int err = flush_if_free(victim->log);
         kj_lock_acquire(&cache->lock);
         drop_pin(cache, victim);
         if (err == 0 && victim->pins == 0) {

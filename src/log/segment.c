@@ -40,6 +40,7 @@ static struct kj_segment *new_segment(struct kj_log *log, int64_t base_offset)
 /* --- the list --- */
 
 struct listing {
+    const char *dir;
     int64_t *bases;
     size_t count, capacity;
     int err;
@@ -52,8 +53,14 @@ static int note_name(void *arg, const char *name, enum kj_io_type type)
     enum kj_file_suffix suffix;
     int64_t offset;
     kj_file_name_parse(name, &kind, &suffix, &offset);
-    if (kind != KJ_FILE_LOG || suffix != KJ_SUFFIX_NONE || type != KJ_IO_FILE)
+    if (kind != KJ_FILE_LOG || suffix != KJ_SUFFIX_NONE)
         return 0;
+    if (type != KJ_IO_FILE) { /* passing over it would give its offsets away a second time */
+        listing->err = kj_err(KAJA_ERR_NOT_KAJA, "%s/%s is a link or something else than a file: what it leads to "
+                                                 "is neither read nor written",
+                              listing->dir, name);
+        return ENOTSUP;
+    }
     listing->err = kj_grow((void **)&listing->bases, &listing->capacity, listing->count + 1,
                            sizeof *listing->bases);
     if (listing->err != 0)
@@ -116,7 +123,7 @@ static int replace_list(struct kj_log *log, const struct listing *listing)
 
 static int list_locked(struct kj_log *log)
 {
-    struct listing listing = {0};
+    struct listing listing = {.dir = log->dir};
     uint64_t changes = kj_log_word(log, KJ_SLOT_CHANGES); /* before the look */
     int os = kj_io_list(log->env->io, log->dir, note_name, &listing);
     int err = listing.err;
@@ -381,6 +388,24 @@ static int make_empty(struct kj_log *log, enum kj_file_kind kind, int64_t base_o
     return os == 0 ? 0 : kj_log_io_error(log, os, "making", kind, base_offset, -1);
 }
 
+/* preallocate=true: the .log has its full size from the start, until it is closed or rolled. */
+static int allocate_whole(struct kj_log *log, int64_t base_offset)
+{
+    char path[KJ_PATH_MAX];
+    struct kj_file *file;
+    kj_file_path(path, log->dir, KJ_FILE_LOG, base_offset);
+    int os = kj_io_open(log->env->io, path, KJ_IO_WRITE, &file);
+    if (os == 0) {
+        struct kj_io_req req = {
+            .op = KJ_IO_OP_ALLOCATE, .file = file, .len = (size_t)log->config.segment_bytes};
+        os = kj_io_submit(log->env->io, &req, 1);
+        kj_io_close(file);
+        if (os == EOPNOTSUPP)
+            os = 0;
+    }
+    return os == 0 ? 0 : kj_log_io_error(log, os, "allocating", KJ_FILE_LOG, base_offset, -1);
+}
+
 int kj_segment_create_files(struct kj_log *log, int64_t base_offset, int64_t prepared_of)
 {
     KJ_TRY(make_empty(log, KJ_FILE_INDEX, base_offset));
@@ -396,12 +421,13 @@ int kj_segment_create_files(struct kj_log *log, int64_t base_offset, int64_t pre
         kj_file_path(from, log->dir, KJ_FILE_PREPARED, prepared_of);
         kj_file_path(to, log->dir, KJ_FILE_LOG, base_offset);
         os = kj_io_rename(log->env->io, from, to);
-        if (os == 0)
-            return 0;
-        if (os != ENOENT)
+        if (os != 0 && os != ENOENT)
             return kj_log_io_error(log, os, "renaming", KJ_FILE_PREPARED, prepared_of, -1);
+        if (os == 0)
+            return log->config.preallocate ? allocate_whole(log, base_offset) : 0;
     }
-    return make_empty(log, KJ_FILE_LOG, base_offset);
+    KJ_TRY(make_empty(log, KJ_FILE_LOG, base_offset));
+    return log->config.preallocate ? allocate_whole(log, base_offset) : 0;
 }
 
 int kj_log_create_files(struct kj_io *io, const char *dir, const uint8_t topic_id[static 16])

@@ -41,6 +41,7 @@ void fixture_begin(struct fixture *fixture)
     fixture->now_ms = FIXTURE_T;
     fixture->clock = (struct kj_clock){fixture_wall, fixture_mono, fixture_random, fixture};
     kj_log_config_defaults(&fixture->config);
+    fixture->files_max = 64;
     fixture->config.producer_expiration_ms = INT64_C(86400000);
 }
 
@@ -100,7 +101,7 @@ void handle_open(struct handle *handle, struct fixture *fixture, bool first)
         assert_int_equal(kj_shared_attach(handle->shared), 0);
         assert_int_equal(kj_shared_reach(handle->shared, SLOT + KJ_SLOT_WORDS), 0);
     }
-    assert_ok(kj_file_cache_new(64, 64, &handle->files));
+    assert_ok(kj_file_cache_new(fixture->files_max, 64, &handle->files));
     handle->env = (struct kj_log_env){
         .io = handle->io,
         .shared = handle->shared,

@@ -21,6 +21,7 @@ struct fixture {
     struct kj_log_config config;
     char news[4096]; /* texts of what the logs told, a line each */
     bool adopted;
+    size_t files_max; /* of a handle's cache */
 };
 
 /* One handle: its own io, shared words and cache, as a process would have. */

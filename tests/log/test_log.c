@@ -7,6 +7,7 @@
 
 #include "log/internal.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const int64_t T = FIXTURE_T;
@@ -323,6 +324,28 @@ static void test_two_handles(void **state)
     fixture_end(&fixture);
 }
 
+/* A cache too small for the segments that wait for a flush: making room inside a flush must not wait for
+ * that flush. */
+static void test_few_files(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct handle h;
+    fixture_begin(&fixture);
+    fixture.files_max = 8;
+    fixture.config.segment_bytes = 200;
+    fixture_create_files(&fixture);
+    handle_open(&h, &fixture, true);
+    assert_ok(kj_log_load(h.log, 0, 0));
+    for (int i = 0; i < 120; i++)
+        assert_int_equal(append_one(h.log, T + i, "vv", true), i);
+    assert_ok(kj_log_flush(h.log));
+    assert_int_equal(kj_log_durable(h.log), 120);
+    assert_true(kj_file_cache_open_files(h.files) <= 16); /* what is pinned comes on top */
+    handle_close(&h);
+    fixture_end(&fixture);
+}
+
 static void test_readable_at_its_level(void **state)
 {
     (void)state;
@@ -582,6 +605,35 @@ static void test_read_only_torn(void **state)
     fixture_end(&fixture);
 }
 
+static int64_t size_of(const struct fixture *fixture, const char *name)
+{
+    char path[256];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/events-0/%s", fixture->root, name);
+    return stat(path, &st) == 0 ? st.st_size : -1;
+}
+
+static void test_preallocate(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct handle h;
+    fixture_begin(&fixture);
+    fixture.config.segment_bytes = 140;
+    fixture.config.preallocate = true;
+    fixture_create_files(&fixture);
+    handle_open(&h, &fixture, true);
+    assert_ok(kj_log_load(h.log, 0, 0));
+    for (int i = 0; i < 5; i++)
+        append_one(h.log, T, "vv", false);
+    assert_int_equal(size_of(&fixture, "00000000000000000002.log"), 140);
+    assert_int_equal(size_of(&fixture, "00000000000000000004.log"), 140); /* 70 of it used */
+    assert_ok(kj_log_close_clean(h.log));
+    assert_int_equal(size_of(&fixture, "00000000000000000004.log"), 70);
+    handle_close(&h);
+    fixture_end(&fixture);
+}
+
 static void test_limits(void **state)
 {
     (void)state;
@@ -615,6 +667,7 @@ int main(void)
         cmocka_unit_test(test_recover_open),
         cmocka_unit_test(test_recover_damaged_tail),
         cmocka_unit_test(test_two_handles),
+        cmocka_unit_test(test_few_files),
         cmocka_unit_test(test_readable_at_its_level),
         cmocka_unit_test(test_retention_by_size),
         cmocka_unit_test(test_retention_by_time),
@@ -622,6 +675,7 @@ int main(void)
         cmocka_unit_test(test_rolling),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_read_only_torn),
+        cmocka_unit_test(test_preallocate),
         cmocka_unit_test(test_index_interval),
         cmocka_unit_test(test_retention_spares_unflushed),
     };

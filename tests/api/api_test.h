@@ -13,11 +13,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A codec that this build has. */
+/* A codec that this build has, in the words of a producer and of a topic. */
 #ifdef KJ_HAVE_GZIP
 #define SOME_CODEC "gzip"
+#define SOME_TOPIC_CODEC "gzip"
 #else
 #define SOME_CODEC "none"
+#define SOME_TOPIC_CODEC "uncompressed"
 #endif
 
 static char test_dir[64];

@@ -158,6 +158,29 @@ static void test_logs(void **state)
     assert_int_equal(golden_logs_each(".log", golden_log), 20);
 }
 
+/* True if the batch's codec was configured out of this build. */
+static bool lacks_codec_of(const char *name)
+{
+    static const char *const absent[] = {
+#ifndef KJ_HAVE_GZIP
+        "gzip",
+#endif
+#ifndef KJ_HAVE_SNAPPY
+        "snappy",
+#endif
+#ifndef KJ_HAVE_LZ4
+        "lz4",
+#endif
+#ifndef KJ_HAVE_ZSTD
+        "zstd",
+#endif
+        NULL};
+    for (const char *const *codec = absent; *codec != NULL; codec++)
+        if (strstr(name, *codec) != NULL)
+            return true;
+    return false;
+}
+
 static void test_batches(void **state)
 {
     (void)state;
@@ -183,7 +206,15 @@ static void test_batches(void **state)
         int64_t trailing = -9;
         (void)snprintf(path, sizeof path, "%s/kafka/batches/%s", KJ_GOLDEN_DIR, e->d_name);
         bool with_records = strstr(wanted, "record ") != NULL;
-        assert_ok(kaja_dump_log(path, -1, on_batch, on_record, &text, &trailing));
+        int err = kaja_dump_log(path, -1, on_batch, on_record, &text, &trailing);
+        if (lacks_codec_of(e->d_name)) {
+            assert_int_equal(err, KAJA_ERR_UNSUPPORTED_COMPRESSION_TYPE);
+            free(text.bytes);
+            free(wanted);
+            files++;
+            continue;
+        }
+        assert_ok(err);
         assert_int_equal(text.batches, 1);
         assert_int_equal(text.invalid, 0);
         assert_int_equal(trailing, 0);
@@ -400,7 +431,8 @@ static void test_windows(void **state)
     set_crc(bytes + COUNT * SINGLE, 131072 + 12);
     path = file_with("w.log", bytes, at);
     assert_err(kaja_dump_log(path, -1, on_batch, on_record, &text, &trailing),
-               KAJA_ERR_BAD_COMPRESSION);
+               lacks_codec_of("snappy") ? KAJA_ERR_UNSUPPORTED_COMPRESSION_TYPE
+                                        : KAJA_ERR_BAD_COMPRESSION);
     free(text.bytes);
     struct kaja_error_place place;
     kaja_error_where(&place);

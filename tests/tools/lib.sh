@@ -15,6 +15,10 @@ trap 'rm -rf "$tmp"' EXIT
 cd "$tmp" || exit 99
 dir=$tmp/data
 tab=$(printf '\t')
+KJ_CODECS=${KJ_CODECS-gzip snappy lz4 zstd}
+has_codec() { # has_codec NAME: this build has it
+    case " $KJ_CODECS " in *" $1 "*) return 0 ;; *) return 1 ;; esac
+}
 
 # Expectations often stand at the end of a pipe, in a subshell: what failed is noted in a file.
 complain() {

@@ -3,9 +3,10 @@
 
 #include "base/assert.h"
 
-void kj_accumulator_init(struct kj_accumulator *acc, const char *name, int32_t number)
+void kj_accumulator_init(struct kj_accumulator *acc, const char *name, int32_t number,
+                         kj_atomic_u64 *open_batches)
 {
-    *acc = (struct kj_accumulator){.name = name, .number = number};
+    *acc = (struct kj_accumulator){.name = name, .number = number, .open_batches = open_batches};
     kj_lock_init(&acc->lock, KJ_RANK_OPEN_BATCH);
     kj_batch_queue_init(&acc->closed);
     kj_batch_queue_init(&acc->appended);
@@ -17,6 +18,17 @@ void kj_accumulator_destroy(struct kj_accumulator *acc)
     kj_lock_destroy(&acc->lock);
 }
 
+void kj_accumulator_begin(struct kj_accumulator *acc, struct kj_send_batch *batch)
+{
+    KJ_ASSERT_SLOW(kj_lock_held(&acc->lock));
+    KJ_ASSERT(acc->open == NULL);
+    batch->home = acc;
+    batch->state = KJ_SEND_OPEN;
+    acc->open = batch;
+    acc->begun++;
+    kj_fetch_add_relaxed(acc->open_batches, 1);
+}
+
 void kj_accumulator_close_open(struct kj_accumulator *acc)
 {
     KJ_ASSERT_SLOW(kj_lock_held(&acc->lock));
@@ -26,6 +38,7 @@ void kj_accumulator_close_open(struct kj_accumulator *acc)
     kj_batch_queue_push(&acc->closed, acc->open);
     kj_store_relaxed(&acc->queue, acc->closed.count);
     acc->open = NULL;
+    kj_fetch_add_relaxed(acc->open_batches, UINT64_MAX);
 }
 
 size_t kj_accumulator_take(struct kj_accumulator *acc, struct kj_send_batch **batches)

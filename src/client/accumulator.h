@@ -44,6 +44,7 @@ struct kj_accumulator {
     const char *name; /* of the topic; the producer's */
     int32_t number;   /* of the partition */
     struct kj_send_batch *open;
+    kj_atomic_u64 *open_batches; /* how many the producer has */
     struct kj_batch_queue closed;
     struct kj_batch_queue appended;
     kj_atomic_u64 queue; /* length of closed, for those who look without the lock */
@@ -72,12 +73,16 @@ struct kj_accumulator {
     int codec, level; /* -1: the producer's */
 };
 
-void kj_accumulator_init(struct kj_accumulator *acc, const char *name, int32_t number);
+/* open_batches: of the producer; the accumulator counts its own in and out. */
+void kj_accumulator_init(struct kj_accumulator *acc, const char *name, int32_t number,
+                         kj_atomic_u64 *open_batches);
 /* Empty; the topic was released by the owner. */
 void kj_accumulator_destroy(struct kj_accumulator *acc);
 
 /* All with the lock held. */
 
+/* Makes batch the open one; there is none. */
+void kj_accumulator_begin(struct kj_accumulator *acc, struct kj_send_batch *batch);
 /* The open batch, if it has records, goes to the closed ones. */
 void kj_accumulator_close_open(struct kj_accumulator *acc);
 /* Takes the next closed batches for one append: same incarnation, within the limits above. The open

@@ -27,21 +27,51 @@ void kj_buffer_pool_init(struct kj_buffer_pool *pool, size_t total, size_t buffe
     kj_lock_init(&pool->lock, KJ_RANK_BUFFERS);
 }
 
-static void drop_kept(struct kj_buffer_pool *pool)
+/* Gives a kept buffer back to the system, a large one first. False: there is none. */
+static bool drop_kept(struct kj_buffer_pool *pool)
 {
-    struct kj_pool_buffer *buffer = pool->kept;
-    pool->kept = buffer->next;
-    pool->allocated -= pool->buffer_bytes;
-    kj_free(buffer);
+    for (size_t i = 0; i < KJ_POOL_SIZES; i++) {
+        struct kj_pool_buffer *buffer = pool->kept[i];
+        if (buffer == NULL)
+            continue;
+        pool->kept[i] = buffer->next;
+        pool->allocated -= pool->buffer_bytes >> i;
+        kj_free(buffer);
+        return true;
+    }
+    return false;
 }
 
 void kj_buffer_pool_destroy(struct kj_buffer_pool *pool)
 {
     KJ_ASSERT(pool->first == NULL && pool->used == 0);
-    while (pool->kept != NULL)
-        drop_kept(pool);
+    while (drop_kept(pool))
+        ;
     KJ_ASSERT(pool->allocated == 0);
     kj_lock_destroy(&pool->lock);
+}
+
+size_t kj_buffer_pool_size(const struct kj_buffer_pool *pool, size_t bytes, size_t share)
+{
+    if (bytes > pool->buffer_bytes)
+        return bytes;
+    size_t size = pool->buffer_bytes;
+    for (int i = 1; i < KJ_POOL_SIZES; i++) {
+        size_t half = pool->buffer_bytes >> i;
+        if (half < bytes || half < KJ_POOL_BYTES_MIN || size <= pool->total / 2 / (share + 1))
+            break;
+        size = half;
+    }
+    return size;
+}
+
+/* Which of the kept sizes it is, KJ_POOL_SIZES: none. */
+static size_t kept_index(const struct kj_buffer_pool *pool, size_t size)
+{
+    size_t i = 0;
+    while (i < KJ_POOL_SIZES && pool->buffer_bytes >> i != size)
+        i++;
+    return i;
 }
 
 static bool fits(const struct kj_buffer_pool *pool, size_t size)
@@ -52,13 +82,14 @@ static bool fits(const struct kj_buffer_pool *pool, size_t size)
 /* Lock held, the allowance is there. NULL: no memory. */
 static uint8_t *take_now(struct kj_buffer_pool *pool, size_t size)
 {
-    struct kj_pool_buffer *buffer = NULL;
-    if (size == pool->buffer_bytes && pool->kept != NULL) {
-        buffer = pool->kept;
-        pool->kept = buffer->next;
+    struct kj_pool_buffer *buffer;
+    size_t i = kept_index(pool, size);
+    if (i < KJ_POOL_SIZES && pool->kept[i] != NULL) {
+        buffer = pool->kept[i];
+        pool->kept[i] = buffer->next;
     } else {
-        while (pool->kept != NULL && size > pool->total - pool->allocated)
-            drop_kept(pool);
+        while (size > pool->total - pool->allocated && drop_kept(pool))
+            ;
         buffer = kj_alloc_aligned(64, size);
         if (buffer == NULL)
             return NULL;
@@ -68,9 +99,8 @@ static uint8_t *take_now(struct kj_buffer_pool *pool, size_t size)
     return (uint8_t *)buffer;
 }
 
-uint8_t *kj_buffer_pool_try(struct kj_buffer_pool *pool, size_t bytes, bool *ret_full)
+uint8_t *kj_buffer_pool_try(struct kj_buffer_pool *pool, size_t size, bool *ret_full)
 {
-    size_t size = kj_buffer_pool_size(pool, bytes);
     uint8_t *buffer = NULL;
     kj_lock_acquire(&pool->lock);
     *ret_full = pool->first != NULL || !fits(pool, size);
@@ -96,10 +126,9 @@ static void leave_queue(struct kj_buffer_pool *pool, struct kj_pool_waiter *wait
         pool->last = at;
 }
 
-int kj_buffer_pool_take(struct kj_buffer_pool *pool, size_t bytes, int64_t deadline_ns,
+int kj_buffer_pool_take(struct kj_buffer_pool *pool, size_t size, int64_t deadline_ns,
                         uint8_t **ret_buffer)
 {
-    size_t size = kj_buffer_pool_size(pool, bytes);
     struct kj_pool_waiter waiter = {.next = NULL};
     KJ_ASSERT(size <= pool->total);
     kj_cond_init(&waiter.cond);
@@ -127,26 +156,27 @@ int kj_buffer_pool_take(struct kj_buffer_pool *pool, size_t bytes, int64_t deadl
     return 0;
 }
 
-void kj_buffer_pool_give_memory(struct kj_buffer_pool *pool, uint8_t *buffer, size_t bytes)
+void kj_buffer_pool_give_memory(struct kj_buffer_pool *pool, uint8_t *buffer, size_t size)
 {
+    size_t i = kept_index(pool, size);
     kj_lock_acquire(&pool->lock);
-    if (bytes == pool->buffer_bytes) {
+    if (i < KJ_POOL_SIZES) {
         struct kj_pool_buffer *kept = (struct kj_pool_buffer *)(void *)buffer;
-        kept->next = pool->kept;
-        pool->kept = kept;
+        kept->next = pool->kept[i];
+        pool->kept[i] = kept;
         buffer = NULL;
     } else {
-        pool->allocated -= bytes;
+        pool->allocated -= size;
     }
     kj_lock_release(&pool->lock);
     kj_free(buffer);
 }
 
-void kj_buffer_pool_give_allowance(struct kj_buffer_pool *pool, size_t bytes)
+void kj_buffer_pool_give_allowance(struct kj_buffer_pool *pool, size_t size)
 {
     kj_lock_acquire(&pool->lock);
-    KJ_ASSERT(bytes <= pool->used);
-    pool->used -= bytes;
+    KJ_ASSERT(size <= pool->used);
+    pool->used -= size;
     wake_first(pool);
     kj_lock_release(&pool->lock);
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * client/buffer_pool.h - buffer.memory of one producer: buffers of one size, reused, and larger
- * ones for records that do not fit into them.
+ * client/buffer_pool.h - buffer.memory of one producer: buffers of a few sizes, reused, and larger
+ * ones for records that do not fit into them. The sizes are batch.size, its half, quarter ...:
+ * where records go to so many partitions that an open batch of each would fill buffer.memory, the
+ * batches are smaller.
  *
  * Two things are handed out together and come back apart:
  *   the memory     a buffer; free again as soon as its bytes stand in the page cache
@@ -22,39 +24,38 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { KJ_POOL_SIZES = 5, KJ_POOL_BYTES_MIN = 512 };
+
 struct kj_pool_waiter;
 struct kj_pool_buffer;
 
 struct kj_buffer_pool {
     struct kj_lock lock;
-    size_t total;        /* buffer.memory */
-    size_t buffer_bytes; /* of an ordinary buffer, at most total */
-    size_t used;         /* allowance handed out */
-    size_t allocated;    /* bytes of memory handed out or kept */
-    struct kj_pool_buffer *kept;
-    struct kj_pool_waiter *first, **last; /* those who wait, in order of arrival */
-    kj_atomic_u64 wanted;                 /* threads that want memory which open batches may hold */
+    size_t total;                               /* buffer.memory */
+    size_t buffer_bytes;                        /* of the largest kept buffers, at most total */
+    size_t used;                                /* allowance handed out */
+    size_t allocated;                           /* bytes of memory handed out or kept */
+    struct kj_pool_buffer *kept[KJ_POOL_SIZES]; /* of buffer_bytes >> i */
+    struct kj_pool_waiter *first, **last;       /* those who wait, in order of arrival */
+    kj_atomic_u64 wanted; /* threads that want memory which open batches may hold */
 };
 
 void kj_buffer_pool_init(struct kj_buffer_pool *pool, size_t total, size_t buffer_bytes);
 /* Everything must have been given back. */
 void kj_buffer_pool_destroy(struct kj_buffer_pool *pool);
 
-/* The size a buffer for bytes would have. */
-static inline size_t kj_buffer_pool_size(const struct kj_buffer_pool *pool, size_t bytes)
-{
-    return bytes <= pool->buffer_bytes ? pool->buffer_bytes : bytes;
-}
+/* The size of a buffer for at least bytes, if share of that kind are to take no more than half of
+ * the memory. */
+size_t kj_buffer_pool_size(const struct kj_buffer_pool *pool, size_t bytes, size_t share);
 
-/* A buffer of kj_buffer_pool_size(bytes) with its allowance, or NULL with nothing told: it is full,
- * or others wait already (then *ret_full), or there is no memory. Never blocks. */
-uint8_t *kj_buffer_pool_try(struct kj_buffer_pool *pool, size_t bytes, bool *ret_full);
+/* A buffer of size (as from above) with its allowance, or NULL with nothing told: it is full, or
+ * others wait already (then *ret_full), or there is no memory. Never blocks. */
+uint8_t *kj_buffer_pool_try(struct kj_buffer_pool *pool, size_t size, bool *ret_full);
 /* The same, waiting in turn until deadline_ns. BUFFER_EXHAUSTED, OUT_OF_MEMORY. */
-int kj_buffer_pool_take(struct kj_buffer_pool *pool, size_t bytes, int64_t deadline_ns,
+int kj_buffer_pool_take(struct kj_buffer_pool *pool, size_t size, int64_t deadline_ns,
                         uint8_t **ret_buffer);
-/* bytes: the buffer's size. */
-void kj_buffer_pool_give_memory(struct kj_buffer_pool *pool, uint8_t *buffer, size_t bytes);
-void kj_buffer_pool_give_allowance(struct kj_buffer_pool *pool, size_t bytes);
+void kj_buffer_pool_give_memory(struct kj_buffer_pool *pool, uint8_t *buffer, size_t size);
+void kj_buffer_pool_give_allowance(struct kj_buffer_pool *pool, size_t size);
 size_t kj_buffer_pool_used(struct kj_buffer_pool *pool);
 
 /* Says that (from before the sender is poked) somebody wants memory, or no longer does. */

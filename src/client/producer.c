@@ -50,7 +50,7 @@ int kj_producer_new(struct kj_store *store, const struct kj_producer_options *op
     producer->record_bytes_max =
         mine.request_bytes_max < mine.buffer_bytes ? mine.request_bytes_max : mine.buffer_bytes;
     kj_sender_init(&producer->sender, store, &mine);
-    kj_producer_topics_init(&producer->topics, store);
+    kj_producer_topics_init(&producer->topics, store, &producer->sender.open_batches);
     *ret_producer = producer;
     return 0;
 }
@@ -271,19 +271,19 @@ static void drain_full(struct put *put)
 enum { DROP_LOOK_NS = 1000000 };
 
 /* Waits for memory: what is open must move, wherever it is. */
-static int wait_for_memory(struct put *put, size_t bytes, int64_t deadline, uint8_t **ret_memory)
+static int wait_for_memory(struct put *put, size_t size, int64_t deadline, uint8_t **ret_memory)
 {
     struct kj_sender *sender = &put->producer->sender;
     kj_buffer_pool_want(&sender->pool, true);
     int err;
     if (sender->has_worker) {
         kj_sender_poke(sender, false);
-        err = kj_buffer_pool_take(&sender->pool, bytes, deadline, ret_memory);
+        err = kj_buffer_pool_take(&sender->pool, size, deadline, ret_memory);
     } else {
         int64_t now;
         do {
             int64_t when = kj_sender_work(sender);
-            err = kj_buffer_pool_take(&sender->pool, bytes, when < deadline ? when : deadline,
+            err = kj_buffer_pool_take(&sender->pool, size, when < deadline ? when : deadline,
                                       ret_memory);
             now = kj_mono_ns(sender->clock);
         } while (err == KAJA_ERR_BUFFER_EXHAUSTED && now < deadline);
@@ -293,12 +293,12 @@ static int wait_for_memory(struct put *put, size_t bytes, int64_t deadline, uint
 }
 
 /* Nothing may be held. */
-static int get_memory(struct put *put, size_t bytes, uint8_t **ret_memory)
+static int get_memory(struct put *put, size_t size, uint8_t **ret_memory)
 {
     struct kj_sender *sender = &put->producer->sender;
     bool full;
     uint8_t *memory;
-    while ((memory = kj_buffer_pool_try(&sender->pool, bytes, &full)) == NULL) {
+    while ((memory = kj_buffer_pool_try(&sender->pool, size, &full)) == NULL) {
         if (!full)
             return kj_err_oom("a batch");
         if (put->full != NULL) {
@@ -315,12 +315,12 @@ static int get_memory(struct put *put, size_t bytes, uint8_t **ret_memory)
             /* All of it is just being appended or flushed: some of that may come back. */
             int64_t soon = kj_mono_ns(sender->clock) + DROP_LOOK_NS;
             if (soon < deadline) {
-                if (wait_for_memory(put, bytes, soon, ret_memory) == 0)
+                if (wait_for_memory(put, size, soon, ret_memory) == 0)
                     return 0;
                 continue;
             }
         }
-        return wait_for_memory(put, bytes, deadline, ret_memory);
+        return wait_for_memory(put, size, deadline, ret_memory);
     }
     *ret_memory = memory;
     return 0;
@@ -328,21 +328,25 @@ static int get_memory(struct put *put, size_t bytes, uint8_t **ret_memory)
 
 /* --- a new batch --- */
 
+/* Memory for a new batch. */
+struct room {
+    uint8_t *memory; /* NULL once a batch has it */
+    size_t size;
+    size_t alone; /* bytes of a batch of this record alone */
+};
+
 /* Makes the new open batch of put->acc and puts the record into it. Lock held. */
-static void begin_batch(struct put *put, struct kj_send_batch *batch, uint8_t *memory, size_t alone)
+static void begin_batch(struct put *put, struct kj_send_batch *batch, const struct room *room)
 {
     struct kj_sender *sender = &put->producer->sender;
     struct kj_accumulator *acc = put->acc;
-    size_t size = kj_buffer_pool_size(&sender->pool, alone);
     /* batch.size, but never more than the log takes; a record that is larger has a batch alone. */
     size_t limit = sender->options.batch_bytes;
     if (acc->message_bytes_max < limit)
         limit = acc->message_bytes_max;
-    bool single = alone > limit;
-    batch->home = acc;
-    batch->state = KJ_SEND_OPEN;
-    batch->memory = memory;
-    batch->size = size;
+    bool single = room->alone > limit;
+    batch->memory = room->memory;
+    batch->size = room->size;
     batch->topic = acc->topic;
     kj_topic_hold(acc->topic);
     batch->partition = acc->partition;
@@ -359,14 +363,14 @@ static void begin_batch(struct put *put, struct kj_send_batch *batch, uint8_t *m
     batch->base_offset = -1;
     batch->append_time = -1;
     batch->report_count = 0;
-    kj_batch_writer_init(&batch->writer, memory, single ? size : limit);
+    kj_batch_writer_init(&batch->writer, room->memory,
+                         single || room->size < limit ? room->size : limit);
     bool fits = append_open(put, batch);
     KJ_ASSERT(fits);
     if (single)
         batch->writer.capacity = batch->writer.len;
-    acc->open = batch;
-    acc->begun++;
-    kj_store_metric_add(sender->store, KJ_METRIC_PRODUCE_BUFFERED, size);
+    kj_accumulator_begin(acc, batch);
+    kj_store_metric_add(sender->store, KJ_METRIC_PRODUCE_BUFFERED, room->size);
     /* A send appends by itself at once. */
     if (!put->wait)
         put->poke = kj_sender_list(sender, acc);
@@ -374,65 +378,70 @@ static void begin_batch(struct put *put, struct kj_send_batch *batch, uint8_t *m
 
 static void close_full(struct put *put)
 {
-    if (put->acc->open == NULL)
+    const struct kj_send_batch *batch = put->acc->open;
+    if (batch == NULL)
         return;
+    size_t gather = kj_sender_gather(&put->producer->sender, batch->size);
     kj_accumulator_close_open(put->acc);
     /* A few are appended in one go; the worker does it if they stop coming. */
-    if (put->acc->closed.count >= put->producer->sender.gather)
+    if (put->acc->closed.count >= gather)
         put->full = put->acc;
+}
+
+/* Puts the record into the open batch, if somebody was quicker in making one, else into a new one.
+ * Lock held. */
+static int put_into_room(struct put *put, struct room *room)
+{
+    struct kj_sender *sender = &put->producer->sender;
+    struct kj_send_batch *batch = put->acc->open;
+    if (batch != NULL) {
+        if (put->callback != NULL)
+            KJ_TRY(kj_send_batch_reserve_report(batch));
+        if (append_open(put, batch))
+            return 0;
+        close_full(put);
+    }
+    batch = kj_batch_cache_get(&sender->cache);
+    if (batch == NULL)
+        return kj_err_oom("a batch");
+    batch->report_count = 0;
+    int err = put->callback != NULL ? kj_send_batch_reserve_report(batch) : 0;
+    if (err != 0) {
+        kj_batch_cache_put(&sender->cache, batch);
+        return err;
+    }
+    begin_batch(put, batch, room);
+    room->memory = NULL;
+    return 0;
 }
 
 /* The open batch has no room, or there is none. Lock of put->acc held, and given up. */
 static int put_new(struct put *put)
 {
     struct kj_sender *sender = &put->producer->sender;
-    size_t alone = bytes_alone(&put->encoded);
     if (put->callback != NULL &&
         kj_load_relaxed(&sender->reports.pending) >= sender->options.report_max) {
         kj_lock_release(&put->acc->lock);
         return kj_err(KAJA_ERR_QUEUE_FULL, "%zu delivery reports wait for kaja_producer_poll()",
                       sender->options.report_max);
     }
+    struct room room = {.alone = bytes_alone(&put->encoded)};
+    room.size = kj_buffer_pool_size(&sender->pool, room.alone, kj_sender_share(sender));
     bool full;
-    uint8_t *memory = kj_buffer_pool_try(&sender->pool, alone, &full);
-    struct kj_send_batch *batch = NULL;
+    room.memory = kj_buffer_pool_try(&sender->pool, room.size, &full);
     int err = 0;
-    if (memory == NULL) {
+    if (room.memory == NULL) {
         kj_lock_release(&put->acc->lock);
-        KJ_TRY(get_memory(put, alone, &memory));
+        KJ_TRY(get_memory(put, room.size, &room.memory));
         err = lock_accumulator(put);
-        if (err != 0)
-            goto unlocked;
-        /* Somebody else may have been quicker. */
-        batch = put->acc->open;
-        if (batch != NULL &&
-            (put->callback == NULL || (err = kj_send_batch_reserve_report(batch)) == 0) &&
-            append_open(put, batch))
-            goto out;
-        batch = NULL;
-        if (err != 0)
-            goto out;
-        close_full(put);
     }
-    batch = kj_batch_cache_get(&sender->cache);
-    if (batch == NULL) {
-        err = kj_err_oom("a batch");
-        goto out;
+    if (err == 0) {
+        err = put_into_room(put, &room);
+        kj_lock_release(&put->acc->lock);
     }
-    batch->report_count = 0;
-    if (put->callback != NULL && (err = kj_send_batch_reserve_report(batch)) != 0) {
-        kj_batch_cache_put(&sender->cache, batch);
-        goto out;
-    }
-    begin_batch(put, batch, memory, alone);
-    memory = NULL;
-out:
-    kj_lock_release(&put->acc->lock);
-unlocked:
-    if (memory != NULL) {
-        size_t size = kj_buffer_pool_size(&sender->pool, alone);
-        kj_buffer_pool_give_memory(&sender->pool, memory, size);
-        kj_buffer_pool_give_allowance(&sender->pool, size);
+    if (room.memory != NULL) {
+        kj_buffer_pool_give_memory(&sender->pool, room.memory, room.size);
+        kj_buffer_pool_give_allowance(&sender->pool, room.size);
     }
     return err;
 }

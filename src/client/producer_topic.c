@@ -5,9 +5,11 @@
 #include "base/assert.h"
 #include "base/err.h"
 
-void kj_producer_topics_init(struct kj_producer_topics *topics, struct kj_store *store)
+void kj_producer_topics_init(struct kj_producer_topics *topics, struct kj_store *store,
+                             kj_atomic_u64 *open_batches)
 {
     topics->store = store;
+    topics->open_batches = open_batches;
     kj_lock_init(&topics->lock, KJ_RANK_PRODUCER);
     kj_map_init(&topics->map);
     for (size_t i = 0; i < KJ_TOPIC_CACHE; i++)
@@ -194,7 +196,7 @@ static int get_accumulator(struct kj_producer_topics *topics, struct kj_producer
     if (acc == NULL) {
         acc = kj_alloc_zero(1, sizeof *acc);
         if (acc != NULL) {
-            kj_accumulator_init(acc, topic->name, partition);
+            kj_accumulator_init(acc, topic->name, partition, topics->open_batches);
             slots[partition] = acc;
         }
     }

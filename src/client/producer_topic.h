@@ -38,14 +38,16 @@ struct kj_producer_topic {
 
 struct kj_producer_topics {
     struct kj_store *store;
-    struct kj_lock lock; /* PRODUCER */
-    struct kj_map map;   /* name -> kj_producer_topic */
+    struct kj_lock lock;         /* PRODUCER */
+    struct kj_map map;           /* name -> kj_producer_topic */
+    kj_atomic_u64 *open_batches; /* of the producer */
     /* Looked at first, without a lock; the place follows from the address of the caller's string,
      * the name decides. */
     struct kj_producer_topic *_Atomic cache[KJ_TOPIC_CACHE];
 };
 
-void kj_producer_topics_init(struct kj_producer_topics *topics, struct kj_store *store);
+void kj_producer_topics_init(struct kj_producer_topics *topics, struct kj_store *store,
+                             kj_atomic_u64 *open_batches);
 /* Every accumulator must be empty. */
 void kj_producer_topics_destroy(struct kj_producer_topics *topics);
 

@@ -112,6 +112,17 @@ static int64_t back_off(struct kj_sender *sender, struct kj_accumulator *acc, in
     return now_ns + (ms > 0 ? ms : 1) * ns_per_ms;
 }
 
+size_t kj_sender_share(struct kj_sender *sender)
+{
+    /* The peak falls off slowly, over some ten thousand batches: when all memory is used up every
+     * open batch is taken away at once, and the number of open ones says nothing for a while. */
+    uint64_t open = kj_load_relaxed(&sender->open_batches) << KJ_PEAK_SHIFT;
+    uint64_t peak = kj_load_relaxed(&sender->open_peak);
+    peak = open > peak ? open : peak - ((peak - open) >> KJ_PEAK_SHIFT);
+    kj_store_relaxed(&sender->open_peak, peak);
+    return (size_t)(peak >> KJ_PEAK_SHIFT);
+}
+
 /* --- the lists --- */
 
 static void note_listing(struct kj_sender *sender)

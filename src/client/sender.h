@@ -41,8 +41,10 @@ struct kj_sender {
     struct kj_reports reports;
     struct kj_store_task task;
     bool has_worker;
-    size_t gather;       /* so many closed batches a produce() appends itself */
-    struct kj_lock lock; /* the lists */
+    size_t gather; /* so many closed batches a produce() appends itself, at most */
+    kj_atomic_u64 open_batches;
+    kj_atomic_u64 open_peak; /* KJ_PEAK_UNIT times how many there were lately */
+    struct kj_lock lock;     /* the lists */
     struct kj_accumulator *first, **last;
     struct kj_accumulator *flush_first, **flush_last;
     struct kj_drain *drains;
@@ -56,6 +58,17 @@ void kj_sender_init(struct kj_sender *sender, struct kj_store *store,
 /* Lets the worker go. Batches may be left: kj_sender_fail_all() of each accumulator follows. */
 void kj_sender_stop(struct kj_sender *sender);
 void kj_sender_destroy(struct kj_sender *sender);
+
+/* How many open batches share the memory, as experience goes; noted for each new one. */
+enum { KJ_PEAK_SHIFT = 14, KJ_PEAK_UNIT = 1 << KJ_PEAK_SHIFT };
+size_t kj_sender_share(struct kj_sender *sender);
+/* The closed batches of size bytes that a partition may gather then. */
+static inline size_t kj_sender_gather(const struct kj_sender *sender, size_t size)
+{
+    size_t share = (size_t)(kj_load_relaxed(&sender->open_peak) >> KJ_PEAK_SHIFT) + 1;
+    size_t room = sender->pool.total / 2 / share / size;
+    return room < sender->gather ? room : sender->gather;
+}
 
 /* Puts it into the lists it belongs to; acc->lock held. True: kj_sender_poke() afterwards. */
 bool kj_sender_list(struct kj_sender *sender, struct kj_accumulator *acc);

@@ -7,6 +7,7 @@ enum { BATCHES = 40, MEMORY = 4096 };
 
 static struct kj_send_batch batches[BATCHES];
 static uint8_t memory[BATCHES][MEMORY];
+static kj_atomic_u64 open_batches;
 static struct kj_partition *const one = (struct kj_partition *)(void *)&batches[0];
 static struct kj_partition *const other = (struct kj_partition *)(void *)&batches[1];
 
@@ -18,18 +19,17 @@ static void open_batch(struct kj_accumulator *acc, int i, int records,
     struct kj_send_batch *batch = &batches[i];
     memset(batch, 0, sizeof *batch);
     kj_batch_writer_init(&batch->writer, memory[i], MEMORY);
-    batch->home = acc;
     batch->partition = partition;
     batch->created_ns = 1000000;
     for (int n = 0; n < records; n++)
         assert_true(kj_batch_writer_append(&batch->writer, &record));
-    acc->open = batch;
-    acc->begun++;
+    kj_accumulator_begin(acc, batch);
 }
 
 static struct kj_accumulator *begin(struct kj_accumulator *acc)
 {
-    kj_accumulator_init(acc, "topic", 3);
+    open_batches = 0;
+    kj_accumulator_init(acc, "topic", 3, &open_batches);
     kj_lock_acquire(&acc->lock);
     return acc;
 }
@@ -52,7 +52,9 @@ static void test_order(void **state)
         open_batch(acc, i, 2, one);
         kj_accumulator_close_open(acc);
     }
+    assert_int_equal(open_batches, 0);
     open_batch(acc, 3, 1, one);
+    assert_int_equal(open_batches, 1);
     assert_int_equal(acc->closed.count, 3);
     assert_int_equal(kj_accumulator_take(acc, taken), 3); /* not the open one */
     for (int i = 0; i < 3; i++) {
@@ -123,6 +125,7 @@ static void test_ripe(void **state)
 {
     (void)state;
     struct kj_accumulator accumulator, *acc = begin(&accumulator);
+    struct kj_send_batch *taken[KJ_DRAIN_BATCHES_MAX];
     const int64_t now = 1001000; /* a microsecond after the batches were opened */
     assert_true(kj_accumulator_ripe(acc, now, 0) == INT64_MAX);
     open_batch(acc, 0, 1, one);
@@ -133,11 +136,19 @@ static void test_ripe(void **state)
     assert_int_equal(kj_accumulator_ripe(acc, now, 0), now + 10);
     acc->retry_at_ns = 0;
     /* Many records in no time: its producer will fill it; but not for ever. */
+    kj_accumulator_close_open(acc);
+    assert_int_equal(kj_accumulator_ripe(acc, now, 5000), KJ_RIPE_NOW); /* closed: at once */
+    acc->drain_wanted = true;
+    assert_int_equal(kj_accumulator_take(acc, taken), 1);
     open_batch(acc, 1, KJ_GROWING_RECORDS_MIN + 1, one);
     assert_int_equal(kj_accumulator_ripe(acc, now, 0), now + KJ_GROWING_LOOK_NS);
     assert_int_equal(kj_accumulator_ripe(acc, now, 0), KJ_RIPE_NOW); /* no more since */
+    acc->drain_wanted = true;
+    assert_int_equal(kj_accumulator_take(acc, taken), 1);
     open_batch(acc, 2, KJ_GROWING_RECORDS_MIN + 1, one);
     assert_int_equal(kj_accumulator_ripe(acc, 1000000 + KJ_GROWING_NS_MAX, 0), KJ_RIPE_NOW);
+    acc->drain_wanted = true;
+    assert_int_equal(kj_accumulator_take(acc, taken), 1);
     open_batch(acc, 3, KJ_GROWING_RECORDS_MIN + 1, one);
     acc->drain_wanted = true; /* a flush does not care */
     assert_int_equal(kj_accumulator_ripe(acc, now, 5000), KJ_RIPE_NOW);

@@ -75,6 +75,17 @@ static bool growing(struct kj_accumulator *acc, int64_t now_ns)
            now_ns - acc->open->created_ns < KJ_GROWING_NS_MAX;
 }
 
+/* When the open batch, which has records, is to be taken. */
+static int64_t open_ripe(struct kj_accumulator *acc, int64_t now_ns, int64_t linger_ns)
+{
+    if (acc->drain_wanted)
+        return KJ_RIPE_NOW;
+    if (linger_ns > 0)
+        return acc->open->created_ns > now_ns - linger_ns ? acc->open->created_ns + linger_ns
+                                                          : KJ_RIPE_NOW;
+    return growing(acc, now_ns) ? now_ns + KJ_GROWING_LOOK_NS : KJ_RIPE_NOW;
+}
+
 int64_t kj_accumulator_ripe(struct kj_accumulator *acc, int64_t now_ns, int64_t linger_ns)
 {
     KJ_ASSERT_SLOW(kj_lock_held(&acc->lock));
@@ -82,12 +93,12 @@ int64_t kj_accumulator_ripe(struct kj_accumulator *acc, int64_t now_ns, int64_t 
         return INT64_MAX;
     if (acc->retry_at_ns > now_ns)
         return acc->retry_at_ns;
-    if (acc->closed.first != NULL || acc->drain_wanted)
-        return KJ_RIPE_NOW;
-    if (linger_ns > 0)
-        return acc->open->created_ns > now_ns - linger_ns ? acc->open->created_ns + linger_ns
-                                                          : KJ_RIPE_NOW;
-    return growing(acc, now_ns) ? now_ns + KJ_GROWING_LOOK_NS : KJ_RIPE_NOW;
+    int64_t at = INT64_MAX;
+    if (acc->open != NULL && acc->open->writer.count > 0)
+        at = open_ripe(acc, now_ns, linger_ns);
+    if (at == KJ_RIPE_NOW)
+        acc->drain_wanted = true;
+    return acc->closed.first != NULL ? KJ_RIPE_NOW : at;
 }
 
 static bool wake_first(struct kj_send_batch *batch)

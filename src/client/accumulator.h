@@ -89,7 +89,8 @@ void kj_accumulator_close_open(struct kj_accumulator *acc);
  * one too if drain_wanted. Returns how many. */
 size_t kj_accumulator_take(struct kj_accumulator *acc, struct kj_send_batch **batches);
 /* Whether there is something to append now (KJ_RIPE_NOW), later (a CLOCK_MONOTONIC time), or not
- * (INT64_MAX). An open batch younger than linger_ns, or growing, is for later. */
+ * (INT64_MAX). An open batch younger than linger_ns, or growing, is for later; one that is not sets
+ * drain_wanted. */
 enum { KJ_RIPE_NOW = 0 };
 int64_t kj_accumulator_ripe(struct kj_accumulator *acc, int64_t now_ns, int64_t linger_ns);
 /* True if nothing is open or closed. */

@@ -521,8 +521,6 @@ static int64_t append_ripe(struct kj_sender *sender, struct kj_accumulator *acc,
         acc->drain_wanted = true;
     int64_t at = kj_accumulator_ripe(acc, now, linger);
     bool due = at == KJ_RIPE_NOW && !acc->draining;
-    if (due)
-        acc->drain_wanted = true;
     kj_lock_release(&acc->lock);
     if (!due)
         return at == KJ_RIPE_NOW ? now + KJ_GROWING_LOOK_NS : at;

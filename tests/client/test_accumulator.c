@@ -129,17 +129,26 @@ static void test_ripe(void **state)
     const int64_t now = 1001000; /* a microsecond after the batches were opened */
     assert_true(kj_accumulator_ripe(acc, now, 0) == INT64_MAX);
     open_batch(acc, 0, 1, one);
-    assert_int_equal(kj_accumulator_ripe(acc, now, 0), KJ_RIPE_NOW);
     assert_int_equal(kj_accumulator_ripe(acc, now, 5000), 1005000); /* linger.ms */
+    assert_false(acc->drain_wanted);
     assert_int_equal(kj_accumulator_ripe(acc, 1005000, 5000), KJ_RIPE_NOW);
+    assert_true(acc->drain_wanted);
+    acc->drain_wanted = false;
+    assert_int_equal(kj_accumulator_ripe(acc, now, 0), KJ_RIPE_NOW);
+    assert_true(acc->drain_wanted);
     acc->retry_at_ns = now + 10;
     assert_int_equal(kj_accumulator_ripe(acc, now, 0), now + 10);
     acc->retry_at_ns = 0;
-    /* Many records in no time: its producer will fill it; but not for ever. */
+    acc->drain_wanted = false;
+    /* A closed one is appended at once; the open one behind it is not torn away with it. */
     kj_accumulator_close_open(acc);
-    assert_int_equal(kj_accumulator_ripe(acc, now, 5000), KJ_RIPE_NOW); /* closed: at once */
+    open_batch(acc, 4, 1, one);
+    assert_int_equal(kj_accumulator_ripe(acc, now, 5000), KJ_RIPE_NOW);
+    assert_false(acc->drain_wanted);
+    assert_int_equal(kj_accumulator_take(acc, taken), 1);
     acc->drain_wanted = true;
     assert_int_equal(kj_accumulator_take(acc, taken), 1);
+    /* Many records in no time: its producer will fill it; but not for ever. */
     open_batch(acc, 1, KJ_GROWING_RECORDS_MIN + 1, one);
     assert_int_equal(kj_accumulator_ripe(acc, now, 0), now + KJ_GROWING_LOOK_NS);
     assert_int_equal(kj_accumulator_ripe(acc, now, 0), KJ_RIPE_NOW); /* no more since */

@@ -32,7 +32,8 @@ static const char topic[] = "shared";
 
 /* One process from its start to its death; outlives it. */
 struct life {
-    _Atomic int64_t started_ns, opened_ns, last_acked_ns, longest_ns;
+    _Atomic int64_t last_acked_ns, longest_ns;
+    _Atomic int64_t opening_ns, longest_open_ns; /* since when it opens, 0: it does not */
     struct worker *worker;
     uint32_t number;
     int slot;
@@ -68,10 +69,14 @@ static void note_ack(void)
 
 static struct kaja_store *open_here(void)
 {
+    own_life->opening_ns = now_ns();
     struct kaja_store *store = open_store(dir, NULL);
+    int64_t took_ns = now_ns() - own_life->opening_ns;
+    if (took_ns > own_life->longest_open_ns)
+        own_life->longest_open_ns = took_ns;
     hear(store, NULL);
-    own_life->opened_ns = now_ns();
-    own_life->last_acked_ns = own_life->opened_ns;
+    own_life->opening_ns = 0;
+    own_life->last_acked_ns = now_ns();
     return store;
 }
 
@@ -239,7 +244,6 @@ static void start_slot(struct party *party, int slot)
     life->number = (uint32_t)i;
     life->slot = slot;
     life->seed = rng_next(&party->rng);
-    life->started_ns = now_ns();
     party->in_slot[slot] = i;
     party->pids[slot] = child_start(live, life);
 }
@@ -250,8 +254,10 @@ static void look(struct party *party)
     int64_t now = now_ns();
     for (int slot = 0; slot < SLOTS; slot++) {
         const struct life *life = &party->lives[party->in_slot[slot]];
-        int64_t opened_ns = life->opened_ns, last_ns = life->last_acked_ns, longest = life->longest_ns;
-        int64_t open_ns = (opened_ns != 0 ? opened_ns : now) - life->started_ns;
+        int64_t opening_ns = life->opening_ns, open_ns = life->longest_open_ns;
+        int64_t last_ns = life->last_acked_ns, longest = life->longest_ns;
+        if (opening_ns != 0 && now - opening_ns > open_ns)
+            open_ns = now - opening_ns;
         if (open_ns > party->longest_open_ns)
             party->longest_open_ns = open_ns;
         if (last_ns != 0 && now - last_ns > longest)

@@ -222,7 +222,7 @@ static void fill(void *arg)
 struct idle {
     double empty_mib; /* a handle on an empty directory */
     double open_ms, opened_mib, used_mib, close_ms;
-    int opened_files, used_files;
+    int opened_files, loaded_files, used_files;
 };
 
 static void measure_empty(void *arg)
@@ -247,9 +247,9 @@ static void measure_idle(void *arg)
         struct kaja_partition_info info;
         MUST(kaja_admin_partition(store, topic, i, &info));
     }
+    idle->loaded_files = open_files();
     struct kaja_consumer *consumer = assign_each(store);
     consume_each(consumer, 1);
-    nap_us(20000);
     idle->used_mib = resident_mib();
     idle->used_files = open_files();
     MUST(kaja_consumer_close(consumer));
@@ -274,11 +274,13 @@ static void idle(void)
         child_wait(child_start(measure_empty, &all[i]));
         child_wait(child_start(measure_idle, &all[i]));
         printf("%d partitions after a clean stop: opened in %.1f ms, %.1f MiB resident, %d files; "
-               "each read once: %.1f MiB, %d files; an empty directory: %.1f MiB; closed in %.1f ms\n",
-               (int)partitions, all[i].open_ms, all[i].opened_mib, all[i].opened_files, all[i].used_mib,
-               all[i].used_files, all[i].empty_mib, all[i].close_ms);
+               "asked for each one's offsets: %d files; each read once: %.1f MiB, %d files; an empty "
+               "directory: %.1f MiB; closed in %.1f ms\n",
+               (int)partitions, all[i].open_ms, all[i].opened_mib, all[i].opened_files,
+               all[i].loaded_files, all[i].used_mib, all[i].used_files, all[i].empty_mib,
+               all[i].close_ms);
         CHECK(slow_build() || all[i].used_mib < 16, "16 MiB or more");
-        CHECK(all[i].opened_files < 64 && all[i].used_files < 64, "64 or more files");
+        CHECK(all[i].opened_files < 64, "64 or more files");
     }
     qsort(all, TIMES, sizeof *all, by_open);
     printf("opening: median %.1f ms, %.1f to %.1f\n", all[TIMES / 2].open_ms, all[0].open_ms,
@@ -382,8 +384,9 @@ static void allocs(long count)
     MUST(kaja_store_close(store));
 #if KJ_COUNTED
     CHECK(produced > 0 && consumed > 0, "the allocations were not counted");
-    CHECK(produced < (uint64_t)count / 100, "more than one allocation for 100 records produced");
-    CHECK(consumed < (uint64_t)count / 100, "more than one allocation for 100 records consumed");
+    /* 16 KiB hold some 140 of these records: two allocations a batch are the most. */
+    CHECK(produced < (uint64_t)count / 70, "more than one allocation for 70 records produced");
+    CHECK(consumed < (uint64_t)count / 1000, "more than one allocation for 1,000 records consumed");
 #else
     printf("allocations are not counted in this build\n");
 #endif

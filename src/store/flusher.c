@@ -152,7 +152,8 @@ static void judge(const struct round *round, struct kj_flush_request *request)
     request->result.code = 0;
     for (size_t i = 0; i < request->count; i++) {
         struct kj_partition *partition = request->partitions[i];
-        if (partition->flush_error == 0)
+        if (partition->flush_error == 0 ||
+            (request->skip_deleted && partition->flush_error == KAJA_ERR_UNKNOWN_TOPIC_ID))
             continue;
         if (partition == round->first_failed) {
             request->result = round->first_error;
@@ -197,10 +198,11 @@ static void lead(struct kj_store *store)
 }
 
 static int request_flush(struct kj_store *store, struct kj_partition *const *partitions,
-                         size_t count)
+                         size_t count, bool skip_deleted)
 {
     struct kj_flusher *flusher = &store->flusher;
-    struct kj_flush_request request = {.partitions = partitions, .count = count};
+    struct kj_flush_request request = {
+        .partitions = partitions, .count = count, .skip_deleted = skip_deleted};
     kj_lock_acquire(&flusher->lock);
     *flusher->waiting_end = &request;
     flusher->waiting_end = &request.next;
@@ -215,7 +217,7 @@ static int request_flush(struct kj_store *store, struct kj_partition *const *par
 
 /* --- asking --- */
 
-/* Those of the handle's partitions that wanted says; *ret_held keeps their topics. */
+/* Those of the handle's partitions that wanted says. */
 static int flush_where(struct kj_store *store, bool (*wanted)(struct kj_log *log))
 {
     struct kj_partition **loaded;
@@ -228,7 +230,7 @@ static int flush_where(struct kj_store *store, bool (*wanted)(struct kj_log *log
         if (wanted(kj_partition_log(loaded[i])))
             due[due_count++] = loaded[i];
     if (err == 0 && due_count > 0)
-        err = request_flush(store, due, due_count);
+        err = request_flush(store, due, due_count, true);
     kj_free(due);
     kj_partitions_let_go(loaded, count);
     return err;
@@ -261,5 +263,5 @@ int kj_store_flush(struct kj_store *store, struct kj_partition *const *partition
         struct kj_log *log = kj_partition_log(partitions[i]);
         due = kj_log_durable(log) < kj_log_end(log) || kj_log_stale(log);
     }
-    return due ? request_flush(store, partitions, count) : 0;
+    return due ? request_flush(store, partitions, count, false) : 0;
 }

@@ -105,6 +105,7 @@ struct kj_topic {
 struct kj_flush_request {
     struct kj_partition *const *partitions;
     size_t count;
+    bool skip_deleted; /* a topic that was deleted meanwhile is no failure */
     bool done;
     struct kj_err_saved result;
     struct kj_flush_request *next;

@@ -170,11 +170,10 @@ static void one_that_is_gone_does_not_keep_the_others_away(void **state)
 static char *listing(const char *path)
 {
     char command[512];
-    (void)snprintf(
-        command, sizeof command,
-        "cd '%s' && find . -printf '%%p %%s %%m %%T@ %%C@\\n' | sort && "
-        "cat kaja.* *checkpoint 2>/dev/null | cksum",
-        path);
+    (void)snprintf(command, sizeof command,
+                   "cd '%s' && find . -printf '%%p %%s %%m %%T@ %%C@\\n' | sort && "
+                   "cat kaja.* *checkpoint 2>/dev/null | cksum",
+                   path);
     FILE *f = popen(command, "r");
     char *text = calloc(1, 1 << 16);
     assert_non_null(f);
@@ -229,7 +228,8 @@ static void reading_changes_nothing(void **state)
     assert_int_equal(count_records(partition), 6);
     assert_ok(append_text(partition_of(written, 0), "y", false, NULL));
     assert_int_equal(count_records(partition), 7); /* now it follows the words */
-    /* One that nobody has touched yet: the reader looks for itself, and follows once somebody did. */
+    /* One that nobody has touched yet: the reader looks for itself, and follows once somebody did.
+     */
     struct kj_partition *other = partition_of(topic, 1);
     assert_false(kj_partition_live(other));
     assert_true(kj_partition_live(partition));

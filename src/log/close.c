@@ -7,25 +7,8 @@
 
 #include <errno.h>
 
-static int sync_index(struct kj_log *log, struct kj_segment *segment, enum kj_file_kind kind)
-{
-    char path[KJ_PATH_MAX];
-    struct kj_io_stat stat;
-    struct kj_file *file;
-    kj_file_path(path, log->dir, kind, segment->base_offset);
-    int os = kj_io_stat(log->env->io, path, &stat);
-    if (os == ENOENT)
-        return 0;
-    if (os == 0) {
-        KJ_TRY(kj_segment_pin(segment, kind, false, &file));
-        os = kj_io_sync(file);
-        kj_segment_unpin(segment);
-    }
-    return os == 0 ? 0 : kj_log_io_error(log, os, "flushing", kind, segment->base_offset, -1);
-}
-
-/* Indexes are flushed only here: a clean stop promises that they may be used as they are. Closed
- * segments below the recovery point of this open were flushed by the close before. */
+/* A clean stop promises that the indexes may be used as they are. Closed segments below the recovery
+ * point of this open were flushed by the close before. */
 static int sync_indexes(struct kj_log *log)
 {
     int64_t find = (int64_t)kj_log_word(log, KJ_SLOT_RECOVERY_POINT);
@@ -34,9 +17,7 @@ static int sync_indexes(struct kj_log *log)
         struct kj_segment *segment = kj_segment_find(log, find, &next);
         if (segment == NULL)
             return 0;
-        int err = 0;
-        for (int kind = KJ_FILE_INDEX; kind <= KJ_FILE_TXNINDEX && err == 0; kind++)
-            err = sync_index(log, segment, (enum kj_file_kind)kind);
+        int err = kj_segment_sync_indexes(segment);
         kj_segment_release(segment);
         if (err != 0 || next == INT64_MAX)
             return err;

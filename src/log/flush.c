@@ -3,7 +3,8 @@
  * log/flush.c - making what is below END survive a power cut.
  *
  * `durable` may pass the base of a segment only when the segments before it are on disk and so is its
- * own name. So a flush takes, in this order: every closed segment from SYNCED_BASE on; the directory;
+ * own name. So a flush takes, in this order: every closed segment from SYNCED_BASE on, with its indexes,
+ * because recovery leaves whole segments below the recovery point as they are; the directory;
  * the active segment up to the END noted first. The last step is the caller's, so that many
  * partitions share it.
  *
@@ -77,6 +78,31 @@ static bool may_hide_an_error(struct kj_log *log, const struct kj_segment *segme
     return kj_log_durable(log) < segment->opened_end;
 }
 
+static int sync_index(struct kj_log *log, struct kj_segment *segment, enum kj_file_kind kind)
+{
+    char path[KJ_PATH_MAX];
+    struct kj_io_stat stat;
+    struct kj_file *file;
+    kj_file_path(path, log->dir, kind, segment->base_offset);
+    int os = kj_io_stat(log->env->io, path, &stat);
+    if (os == ENOENT)
+        return 0;
+    if (os == 0) {
+        KJ_TRY(kj_segment_pin(segment, kind, false, &file));
+        os = kj_io_sync(file);
+        kj_segment_unpin(segment);
+    }
+    return os == 0 ? 0 : kj_log_io_error(log, os, "flushing", kind, segment->base_offset, -1);
+}
+
+int kj_segment_sync_indexes(struct kj_segment *segment)
+{
+    int err = 0;
+    for (int kind = KJ_FILE_INDEX; kind <= KJ_FILE_TXNINDEX && err == 0; kind++)
+        err = sync_index(segment->log, segment, (enum kj_file_kind)kind);
+    return err;
+}
+
 static int sync_closed(struct kj_log *log, struct kj_segment *segment)
 {
     struct kj_file *file;
@@ -91,9 +117,9 @@ static int sync_closed(struct kj_log *log, struct kj_segment *segment)
     }
     if (hides) {
         int64_t from = kj_log_durable(log) > segment->base_offset ? kj_log_durable(log) : segment->base_offset;
-        return kj_log_verify_direct(log, from, opened_end);
+        KJ_TRY(kj_log_verify_direct(log, from, opened_end));
     }
-    return 0;
+    return kj_segment_sync_indexes(segment);
 }
 
 /* Closed segments that may have bytes in the page cache only, and the directory. */

@@ -150,6 +150,8 @@ int kj_log_io_error(struct kj_log *log, int os_errno, const char *what, enum kj_
                     int64_t base_offset, int64_t pos);
 void kj_log_tell(struct kj_log *log, int kind, int error, int64_t offset, int64_t end_offset,
                  const char *format, ...) __attribute__((format(printf, 6, 7)));
+/* Tells it if a recovered log ends below its recovery point: something flushed is lost. */
+void kj_log_tell_shorter(struct kj_log *log, int64_t recovery_point, int64_t end);
 
 /* Takes append_lock and the append lock; checks id, state, poison (unless poison_ok); finishes what a
  * dead holder left; brings the list of segments up to date. */
@@ -202,6 +204,8 @@ int kj_segment_pin(struct kj_segment *segment, enum kj_file_kind kind, bool crea
 void kj_segment_unpin(struct kj_segment *segment);
 /* A held view that maps at least bytes of the .log. */
 int kj_segment_view(struct kj_segment *segment, int64_t bytes, struct kj_view **ret_view);
+/* Makes the indexes of a closed segment survive a power cut (log/flush.c). */
+int kj_segment_sync_indexes(struct kj_segment *segment);
 /* Closes what is open, when nothing is pinned any more; flushes nothing. */
 void kj_segment_close(struct kj_segment *segment);
 

@@ -113,6 +113,10 @@ int kj_log_io_error(struct kj_log *log, int os_errno, const char *what, enum kj_
         snprintf(path, sizeof path, "%s", log->dir);
     else
         kj_file_path(path, log->dir, kind, base_offset);
+    /* The files of a deleted topic go while others are still at them. */
+    if (os_errno == ENOENT && kj_log_stale(log))
+        return kj_err_at(kj_err(KAJA_ERR_UNKNOWN_TOPIC_ID, "%s %s: the topic was deleted", what, path), log->topic,
+                         log->partition, -1, pos);
     int err = pos >= 0 ? kj_err_os(os_errno, "%s %s at %lld", what, path, (long long)pos)
                        : kj_err_os(os_errno, "%s %s", what, path);
     return kj_err_at(err, log->topic, log->partition, -1, pos);
@@ -490,8 +494,11 @@ int kj_log_load(struct kj_log *log, int64_t recovery_point, int64_t log_start)
         err = load_locked(log, recovery_point, log_start, &recover);
         /* The marker said clean, the files say otherwise: believe the files. Still alone, as nobody
          * uses a partition that is not READY. */
-        if (err == 0 && recover)
+        if (err == 0 && recover) {
             err = kj_log_recover(log, 0, log_start);
+            if (err == 0)
+                kj_log_tell_shorter(log, recovery_point, kj_log_end(log));
+        }
         unlock_words(log);
     }
     kj_lock_release(&log->append_lock);

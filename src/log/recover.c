@@ -19,6 +19,21 @@ int kj_log_epochs(struct kj_log *log)
     return 0;
 }
 
+/* It is replaced without a flush as appends go on, so a power cut may have torn it. Nothing but the
+ * epochs of the batches themselves stands in it: every segment is read then. */
+static int read_epochs(struct kj_recovery *recovery)
+{
+    struct kj_log *log = recovery->log;
+    int err = kj_log_epochs(log);
+    if (err != KAJA_ERR_DAMAGED)
+        return err;
+    kj_log_tell(log, KAJA_EVENT_DAMAGE, err, -1, -1, "%s: it is made anew from the batches", kaja_error_detail());
+    kj_err_clear();
+    recovery->epochs_lost = true;
+    log->epochs_read = true;
+    return 0;
+}
+
 static int ensure_segment(struct kj_log *log, int64_t log_start)
 {
     KJ_TRY(kj_segments_list(log));
@@ -46,10 +61,24 @@ static int snapshot_at(struct kj_log *log, int64_t offset)
     return kj_producers_write(log->producers, log->env->io, log->dir, offset, true);
 }
 
+/* The end of a segment that nobody had flushed went in a power cut, while the segments behind it came
+ * to the disk. */
+static void tell_gap(struct kj_recovery *recovery, int64_t from, int64_t to)
+{
+    struct kj_log *log = recovery->log;
+    if (from < 0 || from >= to || recovery->gaps || to <= kj_log_start(log))
+        return;
+    recovery->damaged_ranges++;
+    kj_log_tell(log, KAJA_EVENT_DAMAGE, KAJA_ERR_DAMAGED, from, to,
+                "%s: offsets %lld to %lld are lost, what follows is kept", log->dir, (long long)from,
+                (long long)to - 1);
+}
+
 static int recover_segments(struct kj_recovery *recovery)
 {
     struct kj_log *log = recovery->log;
     int64_t find = INT64_MIN;
+    int64_t before = -1; /* end of the segment before, if it was read and not split */
     for (;;) {
         int64_t next;
         struct kj_segment *segment = kj_segment_find(log, find, &next);
@@ -59,10 +88,16 @@ static int recover_segments(struct kj_recovery *recovery)
         bool last = next == INT64_MAX;
         int err = 0;
         bool split = false;
-        if (last || next > recovery->recovery_point || lacks_index(log, segment)) {
+        if (last || next > recovery->recovery_point || recovery->epochs_lost || lacks_index(log, segment)) {
             if (base > recovery->expected && recovery->expected > 0 && !recovery->gaps)
                 log->producers_end = -1; /* a gap: the state begins anew from a snapshot */
+            tell_gap(recovery, before, base);
             err = kj_recover_segment(recovery, segment, &split);
+            if (err == 0 && (!last || split)) /* it will not be read again */
+                err = kj_segment_sync_indexes(segment);
+            before = err == 0 && !split ? recovery->expected : -1;
+        } else {
+            before = -1;
         }
         kj_segment_release(segment);
         KJ_TRY(err);
@@ -84,6 +119,15 @@ static int recover_segments(struct kj_recovery *recovery)
             KJ_TRY(snapshot_at(log, next));
         find = next;
     }
+}
+
+/* What was flushed once is not there any more: no crash does that. */
+void kj_log_tell_shorter(struct kj_log *log, int64_t recovery_point, int64_t end)
+{
+    if (recovery_point > end)
+        kj_log_tell(log, KAJA_EVENT_DAMAGE, KAJA_ERR_DAMAGED, end, recovery_point,
+                    "%s was flushed up to offset %lld and ends at %lld: what stood between is lost", log->dir,
+                    (long long)recovery_point, (long long)end);
 }
 
 /* Everything lies below the log start: begin anew there. */
@@ -114,12 +158,14 @@ int kj_log_recover(struct kj_log *log, int64_t recovery_point, int64_t log_start
     log->last_time_end = -1;
     kj_log_set_word(log, KJ_SLOT_LOG_START, (uint64_t)(log_start > 0 ? log_start : 0));
     KJ_TRY(kj_recover_leftovers(log));
+    KJ_TRY(read_epochs(&recovery));
     KJ_TRY(ensure_segment(log, log_start));
     KJ_TRY(recover_segments(&recovery));
+    if (log_start <= recovery.expected)
+        kj_log_tell_shorter(log, recovery.recovery_point, recovery.expected);
     if (log_start > recovery.expected)
         KJ_TRY(restart_at(&recovery, log_start));
-    KJ_TRY(kj_log_epochs(log));
-    if (kj_epochs_cut_end(&log->epochs, recovery.expected))
+    if (kj_epochs_cut_end(&log->epochs, recovery.expected) || recovery.epochs_lost)
         KJ_TRY(kj_epochs_write(log->env->io, log->dir, &log->epochs, true));
     KJ_TRY(kj_recover_snapshots(log, recovery.expected));
     if (log->producers == NULL)

@@ -12,6 +12,7 @@ struct kj_recovery {
     struct kj_log *log;
     int64_t recovery_point; /* everything below was flushed once */
     bool gaps;              /* offsets may skip: compaction was here */
+    bool epochs_lost;       /* leader-epoch-checkpoint was torn: the batches tell the epochs */
     int64_t expected;       /* offset the next batch must have */
     struct kj_tail tail;    /* of the segment read last */
     int64_t cut_bytes;      /* torn tails that went */

@@ -211,6 +211,9 @@ static int take(struct kj_reading *reading, struct kj_batch *batch)
     struct kj_log *log = recovery->log;
     KJ_TRY(repair_epoch(reading, batch));
     reading->epoch = batch->epoch;
+    bool changed;
+    if (recovery->epochs_lost)
+        KJ_TRY(kj_epochs_note(&log->epochs, batch->epoch, batch->base_offset, &changed));
     if (batch->producer_id >= 0) {
         size_t bytes = kj_batch_bytes(batch);
         bool control = kj_batch_has(batch, KJ_ATTR_CONTROL);
@@ -307,78 +310,7 @@ static int read_batches(struct kj_reading *reading, bool *ret_split)
     }
 }
 
-/* --- where to begin --- */
-
-/* From the newest index entry below the recovery point that its batch confirms: what lies below was
- * flushed and indexed. Otherwise from the first byte. */
-static int find_start(struct kj_reading *reading)
-{
-    struct kj_recovery *recovery = reading->recovery;
-    struct kj_segment *segment = reading->segment;
-    struct kj_tail *tail = &reading->indexer.tail;
-    uint32_t count, times, txns;
-    int64_t i = -1;
-    struct kj_offset_entry entry;
-    struct kj_file *file;
-    if (recovery->recovery_point <= segment->base_offset)
-        return 0;
-    KJ_TRY(kj_segment_index_count(segment, KJ_FILE_INDEX, &count));
-    KJ_TRY(kj_segment_index_count(segment, KJ_FILE_TIMEINDEX, &times));
-    KJ_TRY(kj_segment_index_count(segment, KJ_FILE_TXNINDEX, &txns));
-    if (count == 0)
-        return 0;
-    KJ_TRY(kj_segment_pin(segment, KJ_FILE_INDEX, false, &file));
-    int os = kj_offset_index_lookup(file, segment->base_offset, count, recovery->recovery_point - 1, &i, &entry);
-    kj_segment_unpin(segment);
-    if (os != 0 || i < 0)
-        return 0;
-    struct kj_batch batch;
-    if (kj_reading_look(reading, entry.pos, &batch) != KJ_SCAN_BATCH || kj_batch_last_offset(&batch) != entry.offset ||
-        batch.base_offset < segment->base_offset)
-        return 0;
-    struct kj_time_entry time = {.timestamp = -1, .offset = segment->base_offset};
-    int64_t t = -1;
-    if (times > 0) {
-        /* Entries whose offset is at most the index entry's were written with it or before it. */
-        KJ_TRY(kj_segment_pin(segment, KJ_FILE_TIMEINDEX, false, &file));
-        for (t = (int64_t)times - 1; t >= 0; t--) {
-            if (kj_time_index_read(file, segment->base_offset, (uint32_t)t, &time) != 0)
-                break;
-            if (time.offset <= entry.offset && time.timestamp >= 0)
-                break;
-        }
-        kj_segment_unpin(segment);
-    }
-    if (t < 0)
-        time = (struct kj_time_entry){.timestamp = -1, .offset = segment->base_offset};
-    *tail = (struct kj_tail){.end = entry.offset + 1,
-                             .pos = entry.pos + (int64_t)kj_batch_bytes(&batch),
-                             .index_count = i + 1,
-                             .time_count = t + 1,
-                             .txn_count = txns,
-                             .max_timestamp = time.timestamp,
-                             .max_ts_offset = time.offset};
-    reading->indexer.last_entry_pos = entry.pos;
-    reading->indexer.last_time = time.timestamp;
-    reading->scan.pos = tail->pos;
-    reading->epoch = batch.epoch;
-    recovery->expected = tail->end;
-    return 0;
-}
-
-struct keep {
-    int64_t below;
-    uint32_t count;
-};
-
-static int count_kept(void *arg, const struct kj_txn_entry *entry)
-{
-    struct keep *keep = arg;
-    if (entry->last_offset >= keep->below)
-        return 1;
-    keep->count++;
-    return 0;
-}
+/* --- indexes --- */
 
 static int cut_index(struct kj_log *log, struct kj_segment *segment, enum kj_file_kind kind, int64_t bytes)
 {
@@ -443,23 +375,14 @@ static int prepare_indexes(struct kj_reading *reading)
 {
     struct kj_log *log = reading->recovery->log;
     struct kj_segment *segment = reading->segment;
-    struct kj_tail *tail = &reading->indexer.tail;
-    if (tail->txn_count > 0) {
-        struct kj_file *file;
-        struct keep keep = {.below = tail->end};
-        KJ_TRY(kj_segment_pin(segment, KJ_FILE_TXNINDEX, false, &file));
-        (void)kj_txn_index_walk(file, segment->base_offset, (uint32_t)tail->txn_count, count_kept, &keep);
-        kj_segment_unpin(segment);
-        tail->txn_count = keep.count;
-    }
-    KJ_TRY(cut_index(log, segment, KJ_FILE_INDEX, tail->index_count * KJ_OFFSET_ENTRY_BYTES));
-    KJ_TRY(cut_index(log, segment, KJ_FILE_TIMEINDEX, tail->time_count * KJ_TIME_ENTRY_BYTES));
+    KJ_TRY(cut_index(log, segment, KJ_FILE_INDEX, 0));
+    KJ_TRY(cut_index(log, segment, KJ_FILE_TIMEINDEX, 0));
     char path[KJ_PATH_MAX];
     struct kj_io_stat stat;
     kj_file_path(path, log->dir, KJ_FILE_TXNINDEX, segment->base_offset);
     if (kj_io_stat(log->env->io, path, &stat) == 0)
-        KJ_TRY(cut_index(log, segment, KJ_FILE_TXNINDEX, tail->txn_count * KJ_TXN_ENTRY_BYTES));
-    return replay_producers(reading->recovery, tail->end);
+        KJ_TRY(cut_index(log, segment, KJ_FILE_TXNINDEX, 0));
+    return replay_producers(reading->recovery, segment->base_offset);
 }
 
 static int write_indexes(struct kj_reading *reading)
@@ -514,15 +437,13 @@ int kj_recover_segment(struct kj_recovery *recovery, struct kj_segment *segment,
     struct kj_file *file = NULL;
     *ret_split = false;
     KJ_TRY(kj_log_epochs(log));
-    reading.last_epoch = kj_epochs_last(&log->epochs);
+    reading.last_epoch = recovery->epochs_lost ? INT32_MAX : kj_epochs_last(&log->epochs);
     KJ_TRY(open_past_cache(log, segment, &file, &reading.size));
     struct kj_tail tail = {.end = segment->base_offset, .max_timestamp = -1, .max_ts_offset = segment->base_offset};
     kj_indexer_init(&reading.indexer, segment->base_offset, log->config.index_interval_bytes, &tail, -1);
     reading.indexer.rebuild = true;
     recovery->expected = segment->base_offset;
     int err = kj_scan_init(&reading.scan, file, 0, reading.size, true);
-    if (err == 0)
-        err = find_start(&reading);
     if (err == 0)
         err = prepare_indexes(&reading);
     if (err == 0)

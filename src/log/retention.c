@@ -52,13 +52,8 @@ int kj_segments_delete_below(struct kj_log *log, int64_t log_start, int64_t *ret
         kj_log_point(log, "retention: removed");
         KJ_TRY(kj_segments_list(log));
     }
-    /* Segments that nobody flushed are gone: the next flush need not look for them. */
-    int64_t next;
-    struct kj_segment *first = kj_segment_find(log, INT64_MIN, &next);
-    if (first != NULL) {
-        kj_log_raise_word(log, KJ_SLOT_SYNCED_BASE, first->base_offset);
-        kj_segment_release(first);
-    }
+    /* SYNCED_BASE stays: segments that nobody flushed are gone, but the name of the one that is active
+     * now may not be on disk. */
     kj_log_set_word(log, KJ_SLOT_CHANGES, kj_log_word(log, KJ_SLOT_CHANGES) + 1);
     if (log->epochs_read && kj_epochs_cut_start(&log->epochs, log_start))
         KJ_TRY(kj_epochs_write(log->env->io, log->dir, &log->epochs, false));

@@ -31,10 +31,18 @@ static void fixture_random(void *arg, void *buf, size_t bytes)
     memset(buf, 7, bytes);
 }
 
+const char *fixture_base = "/tmp";
+
+void fixture_base_in_memory(void)
+{
+    if (access("/dev/shm", W_OK) == 0)
+        fixture_base = "/dev/shm";
+}
+
 void fixture_begin(struct fixture *fixture)
 {
     memset(fixture, 0, sizeof *fixture);
-    snprintf(fixture->root, sizeof fixture->root, "/tmp/kaja-log-XXXXXX");
+    snprintf(fixture->root, sizeof fixture->root, "%s/kaja-log-XXXXXX", fixture_base);
     assert_non_null(mkdtemp(fixture->root));
     fixture->root_fd = open(fixture->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_true(fixture->root_fd >= 0);

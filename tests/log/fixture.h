@@ -36,6 +36,10 @@ struct handle {
 
 extern const uint8_t fixture_topic_id[16]; /* ASNFZ4mrze8RIjNEVWZ3iA */
 
+/* Where directories are made: "/tmp". Tests that recover thousands of times, and look at bytes and not at
+ * durability, take memory: a flush costs them nothing there. */
+extern const char *fixture_base;
+void fixture_base_in_memory(void);
 void fixture_begin(struct fixture *fixture);
 void fixture_end(struct fixture *fixture);
 /* first: builds the words; else joins. Partition directory "events-0" must be there. */

@@ -300,5 +300,6 @@ int main(void)
         cmocka_unit_test(test_torn),
         cmocka_unit_test(test_zeroed_piece),
     };
+    fixture_base_in_memory();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,27 +63,20 @@ size_t kj_accumulator_take(struct kj_accumulator *acc, struct kj_send_batch **ba
     return count;
 }
 
-/* The open batch gets records so fast that its producer will fill it soon. */
+/* Records come so fast that their producer will soon have gathered what is worth an append. Judged
+ * by what came since the last look; two looks right after each other say nothing. */
 static bool growing(struct kj_accumulator *acc, int64_t now_ns)
 {
-    int32_t count = acc->open->writer.count;
+    if (now_ns - acc->seen_ns < KJ_GROWING_LOOK_NS / 2)
+        return acc->seen_growing;
+    int32_t count = acc->open != NULL ? acc->open->writer.count : 0;
     uint64_t batches = acc->begun - acc->seen_begun;
     int32_t records = batches == 0 ? count - acc->seen_count : count;
+    acc->seen_ns = now_ns;
     acc->seen_begun = acc->begun;
     acc->seen_count = count;
-    return (records > KJ_GROWING_RECORDS_MIN || batches >= KJ_GROWING_BATCHES_MIN) &&
-           now_ns - acc->open->created_ns < KJ_GROWING_NS_MAX;
-}
-
-/* When the open batch, which has records, is to be taken. */
-static int64_t open_ripe(struct kj_accumulator *acc, int64_t now_ns, int64_t linger_ns)
-{
-    if (acc->drain_wanted)
-        return KJ_RIPE_NOW;
-    if (linger_ns > 0)
-        return acc->open->created_ns > now_ns - linger_ns ? acc->open->created_ns + linger_ns
-                                                          : KJ_RIPE_NOW;
-    return growing(acc, now_ns) ? now_ns + KJ_GROWING_LOOK_NS : KJ_RIPE_NOW;
+    acc->seen_growing = records > KJ_GROWING_RECORDS_MIN || batches >= KJ_GROWING_BATCHES_MIN;
+    return acc->seen_growing;
 }
 
 int64_t kj_accumulator_ripe(struct kj_accumulator *acc, int64_t now_ns, int64_t linger_ns)
@@ -93,12 +86,21 @@ int64_t kj_accumulator_ripe(struct kj_accumulator *acc, int64_t now_ns, int64_t 
         return INT64_MAX;
     if (acc->retry_at_ns > now_ns)
         return acc->retry_at_ns;
-    int64_t at = INT64_MAX;
+    if (acc->drain_wanted)
+        return KJ_RIPE_NOW;
+    int64_t grown_ns = growing(acc, now_ns) ? KJ_GROWING_NS_MAX : 0;
+    int64_t closed_at = INT64_MAX;
+    int64_t open_at = INT64_MAX;
+    if (acc->closed.first != NULL)
+        closed_at = acc->closed.first->created_ns + grown_ns;
     if (acc->open != NULL && acc->open->writer.count > 0)
-        at = open_ripe(acc, now_ns, linger_ns);
-    if (at == KJ_RIPE_NOW)
-        acc->drain_wanted = true;
-    return acc->closed.first != NULL ? KJ_RIPE_NOW : at;
+        open_at = acc->open->created_ns + (linger_ns > grown_ns ? linger_ns : grown_ns);
+    acc->drain_wanted = open_at <= now_ns;
+    if (closed_at <= now_ns || open_at <= now_ns)
+        return KJ_RIPE_NOW;
+    /* What grows may stop growing. */
+    int64_t at = closed_at < open_at ? closed_at : open_at;
+    return grown_ns != 0 && at > now_ns + KJ_GROWING_LOOK_NS ? now_ns + KJ_GROWING_LOOK_NS : at;
 }
 
 static bool wake_first(struct kj_send_batch *batch)

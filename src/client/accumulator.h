@@ -31,8 +31,8 @@ enum {
     KJ_DRAIN_BATCHES_MAX = 16,    /* appended in one call */
     KJ_DRAIN_BYTES_MAX = 1 << 20, /* the same in bytes, unless one batch is larger */
     KJ_GATHER_BYTES = 65536,      /* what a produce() waits for before it appends by itself */
-    /* A batch that grows is left to its producing thread for this long, which fills it and appends
-     * it itself: taking it away would only make two thin ones. */
+    /* Where records come fast, they are left for so long to the thread that produces them, which
+     * gathers a few batches and appends them itself: taking them away would only make thin ones. */
     KJ_GROWING_NS_MAX = 1000 * 1000,
     KJ_GROWING_LOOK_NS = 100 * 1000,
     KJ_GROWING_RECORDS_MIN = 16, /* more than that came since the last look, */
@@ -60,8 +60,10 @@ struct kj_accumulator {
     int32_t attempts;    /* appends or flushes that failed in a row */
     uint32_t waiters;    /* senders that wait for one of its batches */
     /* what the worker saw at its last look */
+    int64_t seen_ns;
     uint64_t seen_begun;
     int32_t seen_count;
+    bool seen_growing;
     /* The topic as of catalog generation `generation` */
     uint64_t generation;
     struct kj_topic *topic; /* held; NULL before the first record */
@@ -89,8 +91,8 @@ void kj_accumulator_close_open(struct kj_accumulator *acc);
  * one too if drain_wanted. Returns how many. */
 size_t kj_accumulator_take(struct kj_accumulator *acc, struct kj_send_batch **batches);
 /* Whether there is something to append now (KJ_RIPE_NOW), later (a CLOCK_MONOTONIC time), or not
- * (INT64_MAX). An open batch younger than linger_ns, or growing, is for later; one that is not sets
- * drain_wanted. */
+ * (INT64_MAX). What is growing is for later, and an open batch younger than linger_ns; one that is
+ * not sets drain_wanted. */
 enum { KJ_RIPE_NOW = 0 };
 int64_t kj_accumulator_ripe(struct kj_accumulator *acc, int64_t now_ns, int64_t linger_ns);
 /* True if nothing is open or closed. */

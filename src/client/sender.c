@@ -511,9 +511,9 @@ int64_t kj_sender_flush(struct kj_sender *sender)
 static int64_t append_ripe(struct kj_sender *sender, struct kj_accumulator *acc, int64_t now,
                            bool eager)
 {
-    int64_t linger = sender->options.linger_ms < INT64_MAX / ns_per_ms
+    int64_t linger = sender->options.linger_ms < INT64_MAX / 2 / ns_per_ms
                          ? sender->options.linger_ms * ns_per_ms
-                         : INT64_MAX;
+                         : INT64_MAX / 2;
     /* Somebody waits for memory that open batches hold. */
     bool wanted = kj_buffer_pool_wanted(&sender->pool);
     kj_lock_acquire(&acc->lock);

@@ -136,31 +136,48 @@ static void test_ripe(void **state)
     acc->drain_wanted = false;
     assert_int_equal(kj_accumulator_ripe(acc, now, 0), KJ_RIPE_NOW);
     assert_true(acc->drain_wanted);
+    acc->drain_wanted = false;
     acc->retry_at_ns = now + 10;
     assert_int_equal(kj_accumulator_ripe(acc, now, 0), now + 10);
     acc->retry_at_ns = 0;
-    acc->drain_wanted = false;
-    /* A closed one is appended at once; the open one behind it is not torn away with it. */
+    /* A closed one is appended; the open one behind it is not torn away with it. */
     kj_accumulator_close_open(acc);
-    open_batch(acc, 4, 1, one);
+    open_batch(acc, 1, 1, one);
     assert_int_equal(kj_accumulator_ripe(acc, now, 5000), KJ_RIPE_NOW);
     assert_false(acc->drain_wanted);
     assert_int_equal(kj_accumulator_take(acc, taken), 1);
     acc->drain_wanted = true;
     assert_int_equal(kj_accumulator_take(acc, taken), 1);
-    /* Many records in no time: its producer will fill it; but not for ever. */
-    open_batch(acc, 1, KJ_GROWING_RECORDS_MIN + 1, one);
-    assert_int_equal(kj_accumulator_ripe(acc, now, 0), now + KJ_GROWING_LOOK_NS);
-    assert_int_equal(kj_accumulator_ripe(acc, now, 0), KJ_RIPE_NOW); /* no more since */
-    acc->drain_wanted = true;
-    assert_int_equal(kj_accumulator_take(acc, taken), 1);
+    /* Many records in no time: their producer appends them; but not for ever. */
+    int64_t look = now + KJ_GROWING_LOOK_NS;
     open_batch(acc, 2, KJ_GROWING_RECORDS_MIN + 1, one);
-    assert_int_equal(kj_accumulator_ripe(acc, 1000000 + KJ_GROWING_NS_MAX, 0), KJ_RIPE_NOW);
+    assert_int_equal(kj_accumulator_ripe(acc, look, 0), look + KJ_GROWING_LOOK_NS);
+    kj_accumulator_close_open(acc);
+    open_batch(acc, 3, 1, one);
+    kj_accumulator_close_open(acc);
+    open_batch(acc, 4, 1, one);
+    look += KJ_GROWING_LOOK_NS;
+    assert_int_equal(kj_accumulator_ripe(acc, look, 5000), look + KJ_GROWING_LOOK_NS);
+    look++; /* too soon to say anything new */
+    assert_int_equal(kj_accumulator_ripe(acc, look, 5000), look + KJ_GROWING_LOOK_NS);
+    look += KJ_GROWING_LOOK_NS;
+    assert_int_equal(kj_accumulator_ripe(acc, look, 5000), KJ_RIPE_NOW); /* no more since */
+    assert_int_equal(kj_accumulator_take(acc, taken), 3);
+    open_batch(acc, 5, KJ_GROWING_RECORDS_MIN + 1, one);
+    look = batches[5].created_ns + KJ_GROWING_NS_MAX;
+    assert_int_equal(kj_accumulator_ripe(acc, look, 0), KJ_RIPE_NOW);
+    /* Of those that grow, a closed one that is old enough goes, and the younger open one stays. */
+    kj_accumulator_close_open(acc);
+    acc->drain_wanted = false;
+    open_batch(acc, 6, KJ_GROWING_RECORDS_MIN + 1, one);
+    batches[6].created_ns = look - 1000;
+    look += KJ_GROWING_LOOK_NS;
+    assert_int_equal(kj_accumulator_ripe(acc, look, 0), KJ_RIPE_NOW);
+    assert_false(acc->drain_wanted);
+    /* A flush does not care. */
     acc->drain_wanted = true;
-    assert_int_equal(kj_accumulator_take(acc, taken), 1);
-    open_batch(acc, 3, KJ_GROWING_RECORDS_MIN + 1, one);
-    acc->drain_wanted = true; /* a flush does not care */
-    assert_int_equal(kj_accumulator_ripe(acc, now, 5000), KJ_RIPE_NOW);
+    assert_int_equal(kj_accumulator_ripe(acc, look, 5000), KJ_RIPE_NOW);
+    assert_int_equal(kj_accumulator_take(acc, taken), 2);
     end(acc);
 }
 

@@ -86,10 +86,15 @@ static int write_entries(struct kj_segment *segment, enum kj_file_kind kind, str
     return 0;
 }
 
+int kj_indexer_write_times(struct kj_indexer *indexer, struct kj_segment *segment)
+{
+    return write_entries(segment, KJ_FILE_TIMEINDEX, &indexer->times, indexer->tail.time_count,
+                         KJ_TIME_ENTRY_BYTES);
+}
+
 int kj_indexer_write(struct kj_indexer *indexer, struct kj_segment *segment)
 {
     KJ_TRY(write_entries(segment, KJ_FILE_INDEX, &indexer->offsets, indexer->tail.index_count,
                          KJ_OFFSET_ENTRY_BYTES));
-    return write_entries(segment, KJ_FILE_TIMEINDEX, &indexer->times, indexer->tail.time_count,
-                         KJ_TIME_ENTRY_BYTES);
+    return kj_indexer_write_times(indexer, segment);
 }

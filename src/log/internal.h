@@ -274,6 +274,7 @@ int kj_indexer_batch(struct kj_indexer *indexer, const struct kj_batch *batch);
 int kj_indexer_close(struct kj_indexer *indexer);
 /* Writes the pending entries to the segment's files; first_index, first_time: where they begin. */
 int kj_indexer_write(struct kj_indexer *indexer, struct kj_segment *segment);
+int kj_indexer_write_times(struct kj_indexer *indexer, struct kj_segment *segment);
 
 /* --- producer state of this handle (log/catch_up.c); append lock held unless said --- */
 int kj_log_catch_up(struct kj_log *log, int64_t end);

@@ -92,9 +92,8 @@ static int recover_segments(struct kj_recovery *recovery)
             if (base > recovery->expected && recovery->expected > 0 && !recovery->gaps)
                 log->producers_end = -1; /* a gap: the state begins anew from a snapshot */
             tell_gap(recovery, before, base);
+            recovery->last = last;
             err = kj_recover_segment(recovery, segment, &split);
-            if (err == 0 && (!last || split)) /* it will not be read again */
-                err = kj_segment_sync_indexes(segment);
             before = err == 0 && !split ? recovery->expected : -1;
         } else {
             before = -1;

@@ -13,6 +13,7 @@ struct kj_recovery {
     int64_t recovery_point; /* everything below was flushed once */
     bool gaps;              /* offsets may skip: compaction was here */
     bool epochs_lost;       /* leader-epoch-checkpoint was torn: the batches tell the epochs */
+    bool last;              /* the segment that is read is the active one */
     int64_t expected;       /* offset the next batch must have */
     struct kj_tail tail;    /* of the segment read last */
     int64_t cut_bytes;      /* torn tails that went */

@@ -371,27 +371,34 @@ static int replay_producers(struct kj_recovery *recovery, int64_t to)
     return 0;
 }
 
+/* The offset index goes first and comes back last, behind the others' flush: a segment that is read only
+ * because it has none is read again if this recovery is cut short. */
 static int prepare_indexes(struct kj_reading *reading)
 {
     struct kj_log *log = reading->recovery->log;
     struct kj_segment *segment = reading->segment;
-    KJ_TRY(cut_index(log, segment, KJ_FILE_INDEX, 0));
-    KJ_TRY(cut_index(log, segment, KJ_FILE_TIMEINDEX, 0));
     char path[KJ_PATH_MAX];
     struct kj_io_stat stat;
+    kj_segment_close(segment);
+    kj_file_path(path, log->dir, KJ_FILE_INDEX, segment->base_offset);
+    int os = kj_io_unlink(log->env->io, path);
+    if (os != 0 && os != ENOENT)
+        return kj_log_io_error(log, os, "removing", KJ_FILE_INDEX, segment->base_offset, -1);
+    KJ_TRY(cut_index(log, segment, KJ_FILE_TIMEINDEX, 0));
     kj_file_path(path, log->dir, KJ_FILE_TXNINDEX, segment->base_offset);
     if (kj_io_stat(log->env->io, path, &stat) == 0)
         KJ_TRY(cut_index(log, segment, KJ_FILE_TXNINDEX, 0));
     return replay_producers(reading->recovery, segment->base_offset);
 }
 
-static int write_indexes(struct kj_reading *reading)
+/* closed: the next recovery may not read it again, so what is written is flushed. */
+static int write_indexes(struct kj_reading *reading, bool closed)
 {
     struct kj_log *log = reading->recovery->log;
     struct kj_segment *segment = reading->segment;
     struct kj_tail *tail = &reading->indexer.tail;
     KJ_TRY(kj_indexer_close(&reading->indexer));
-    KJ_TRY(kj_indexer_write(&reading->indexer, segment));
+    KJ_TRY(kj_indexer_write_times(&reading->indexer, segment));
     if (reading->txns.len > 0) {
         struct kj_file *file;
         int64_t pos = tail->txn_count * KJ_TXN_ENTRY_BYTES - (int64_t)reading->txns.len;
@@ -401,7 +408,11 @@ static int write_indexes(struct kj_reading *reading)
         if (os != 0)
             return kj_log_io_error(log, os, "writing", KJ_FILE_TXNINDEX, segment->base_offset, pos);
     }
-    return 0;
+    if (closed)
+        KJ_TRY(kj_segment_sync_indexes(segment));
+    KJ_TRY(cut_index(log, segment, KJ_FILE_INDEX, 0));
+    KJ_TRY(kj_indexer_write(&reading->indexer, segment));
+    return closed ? kj_segment_sync_indexes(segment) : 0;
 }
 
 static int open_past_cache(struct kj_log *log, struct kj_segment *segment, struct kj_file **ret_file,
@@ -449,7 +460,7 @@ int kj_recover_segment(struct kj_recovery *recovery, struct kj_segment *segment,
     if (err == 0)
         err = read_batches(&reading, ret_split);
     if (err == 0)
-        err = write_indexes(&reading);
+        err = write_indexes(&reading, !recovery->last || *ret_split);
     if (err == 0) {
         reading.indexer.tail.since_index = 0; /* as Kafka counts when it opens a segment */
         recovery->tail = reading.indexer.tail;

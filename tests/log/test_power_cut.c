@@ -655,7 +655,6 @@ static void opened_end(struct opened *opened)
 /* What was sent shortly before and is still there is known when it comes again. */
 static void send_again(const struct world *world, const struct cut *cut, const struct left *left, struct kj_log *log)
 {
-    if (getenv("DBG")) fprintf(stderr,"send again: producers_end %lld count %zu\n",(long long)log->producers_end,kj_producers_count(log->producers));
     for (int p = 0; p < PROCESSES && wrong[0] == 0; p++) {
         const struct sent *last = NULL;
         bool present = false;
@@ -679,8 +678,6 @@ static void send_again(const struct world *world, const struct cut *cut, const s
                   kj_log_end(log) == end,
               "B: a batch of process %d at %lld was sent again: error %d, duplicate %d, offset %lld", p,
               (long long)offset, batch.ret_error, batch.ret_duplicate, (long long)batch.ret_base_offset);
-        if (wrong[0]) { struct kj_producers *P=log->producers; fprintf(stderr,"start %lld end %lld acked %lld point? producers %zu seq %d\n",(long long)left->start,(long long)left->end,(long long)cut->acked_end,kj_producers_count(P),last->sequence);
-        int q[2]={0,0}; for(int64_t o=left->start;o<left->end;o++){int n=left->numbers[o-left->start]; fprintf(stderr,"%lld:%d/%d ",(long long)o,n,n<0?-1:world->records[n].process);(void)q;} fprintf(stderr,"\n");}
     }
 }
 
@@ -750,16 +747,6 @@ static void go_on(const struct world *world, struct opened *opened, const struct
 }
 
 static uint64_t images;
-static int dbg_list(void *arg, const char *name, enum kj_io_type type)
-{
-    (void)type;
-    if (strstr(name, ".snapshot")) {
-        char path[300]; uint8_t *b; size_t n;
-        snprintf(path, sizeof path, DIR "/%s", name);
-        if (kj_io_read_file(arg, path, 1<<20, &b, &n) == 0) { fprintf(stderr, "  %s %zu:", name, n); for (size_t i = 10; i + 46 <= n; i += 46) fprintf(stderr, " p%lld off %lld ts %lld", (long long)kj_get_be64s(b+i), (long long)kj_get_be64s(b+i+14), (long long)kj_get_be64s(b+i+26)); fprintf(stderr,"\n"); kj_free(b); }
-    } else fprintf(stderr, "  %s\n", name);
-    return 0;
-}
 
 /* told_before: holes below were told by the recovery that this one repeats. */
 static void check_image(const struct world *world, const struct cut *cut, struct kj_sim *image, int depth,
@@ -770,12 +757,10 @@ static void check_image(const struct world *world, const struct cut *cut, struct
     images++;
     opened_begin(&opened, image, &world->config, random);
     int64_t point = get_point(opened.handle.io, POINTS), start = get_point(opened.handle.io, STARTS);
-    if (getenv("DBG") && cut->operation >= strtoull(getenv("DBG"),0,10)) kj_io_list(opened.handle.io, DIR, dbg_list, opened.handle.io);
     if (depth < DEPTH)
         opened.cut_in = 1 + (long)draw(random, draw(random, 2) == 0 ? 40 : 250);
     check_ok(kj_log_recover(opened.handle.log, point, start));
     opened.cut_in = 0;
-    if (getenv("DBG")) fprintf(stderr,"image depth %d mode %d op %llu point %lld start %lld news %s\n",depth,cut->how,(unsigned long long)cut->operation,(long long)point,(long long)start,opened.news.text);
     if (wrong[0] == 0) {
         read_left(world, opened.handle.log, &left);
         check(left.start >= start, "F: the log start is %lld, the checkpoint says %lld", (long long)left.start,

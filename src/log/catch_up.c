@@ -101,24 +101,41 @@ int kj_log_load_snapshot(struct kj_log *log, int64_t end, int64_t *ret_offset)
     return 0;
 }
 
+/* From the newest snapshot that counts. */
+static int begin_anew(struct kj_log *log, int64_t end)
+{
+    /* A snapshot above the high watermark has forgotten transactions whose marker nobody may read
+     * yet; they still hold the last stable offset. */
+    int64_t high_watermark = kj_log_high_watermark(log);
+    int64_t from;
+    KJ_TRY(kj_log_load_snapshot(log, end < high_watermark ? end : high_watermark, &from));
+    log->producers_end = from;
+    return 0;
+}
+
+/* True if batches that this handle has not seen are deleted: what it knows of their producers is old. */
+static bool fell_behind(struct kj_log *log, int64_t end)
+{
+    return log->producers_end < end && log->producers_end < kj_log_start(log);
+}
+
 int kj_log_catch_up(struct kj_log *log, int64_t end)
 {
     if (log->producers == NULL)
         KJ_TRY(kj_producers_new(&log->producers));
-    if (log->producers_end < 0) {
-        /* A snapshot above the high watermark has forgotten transactions whose marker nobody may read
-         * yet; they still hold the last stable offset. */
-        int64_t high_watermark = kj_log_high_watermark(log);
-        int64_t from;
-        KJ_TRY(kj_log_load_snapshot(log, end < high_watermark ? end : high_watermark, &from));
-        log->producers_end = from;
-    }
+    if (log->producers_end < 0)
+        KJ_TRY(begin_anew(log, end));
     struct kj_log_cursor cursor = {0};
     while (log->producers_end < end) {
-        if (log->producers_end < kj_log_start(log))
-            log->producers_end = kj_log_start(log);
+        if (fell_behind(log, end)) {
+            KJ_TRY(begin_anew(log, end));
+            continue; /* nearer by at least one deletion */
+        }
         struct kj_log_read read = {0};
-        KJ_TRY(kj_log_read(log, log->producers_end, end, WINDOW_BYTES, true, &cursor, &read));
+        int read_err = kj_log_read(log, log->producers_end, end, WINDOW_BYTES, true, &cursor, &read);
+        if (read_err == KAJA_ERR_OFFSET_OUT_OF_RANGE && fell_behind(log, end))
+            continue; /* deleted just now */
+        KJ_TRY(read_err);
         if (read.view == NULL) {
             log->producers_end = end; /* nothing but a gap left by repair */
             break;

@@ -111,7 +111,9 @@ static int lookup_at_least(struct search *search)
         if (fits) {
             if (from < search->least_offset)
                 from = search->least_offset;
-            return search_segment(search, from, next);
+            KJ_TRY(search_segment(search, from, next));
+            if (search->found) /* else what reached that time lies below the log start */
+                return 0;
         }
         if (next == INT64_MAX)
             return 0;

@@ -88,7 +88,8 @@ static int recover_segments(struct kj_recovery *recovery)
         bool last = next == INT64_MAX;
         int err = 0;
         bool split = false;
-        if (last || next > recovery->recovery_point || recovery->epochs_lost || lacks_index(log, segment)) {
+        /* A flush that ended just before the roll had no part in what the roll wrote to the indexes. */
+        if (last || next >= recovery->recovery_point || recovery->epochs_lost || lacks_index(log, segment)) {
             if (base > recovery->expected && recovery->expected > 0 && !recovery->gaps)
                 log->producers_end = -1; /* a gap: the state begins anew from a snapshot */
             tell_gap(recovery, before, base);

@@ -196,7 +196,7 @@ static void test_linger(void **state)
     struct seen seen = {.count = 0};
     size_t served;
     begin(&s, true, 1);
-    s.options.linger_ms = 60;
+    s.options.linger_ms = 600;
     open_producer(&s);
     struct kaja_record record = record_of(0, "x", 1);
     int64_t before = kj_mono_ns(&kj_clock_system);
@@ -204,13 +204,13 @@ static void test_linger(void **state)
     fake_sleep_us(5000);
     assert_ok(kj_producer_produce(s.producer, &record, note, &seen));
     assert_ok(kj_producer_poll(s.producer, 3000, &served));
-    assert_true(kj_mono_ns(&kj_clock_system) - before >= 60000000);
+    assert_true(kj_mono_ns(&kj_clock_system) - before >= 600000000);
     assert_int_equal(served, 2);
     assert_int_equal(s.topic->partitions[0].log.count, 1);
     before = kj_mono_ns(&kj_clock_system);
     assert_ok(kj_producer_produce(s.producer, &record, note, &seen));
     assert_ok(kj_producer_flush(s.producer, 3000));
-    assert_true(kj_mono_ns(&kj_clock_system) - before < 60000000);
+    assert_true(kj_mono_ns(&kj_clock_system) - before < 600000000);
     finish(&s);
 }
 
@@ -332,10 +332,10 @@ static void test_send_gives_up(void **state)
     pthread_t thread;
     struct kaja_metadata metadata;
     begin(&s, true, 1);
-    s.store->flush_us = 60000;
+    s.store->flush_us = 1000000; /* far longer than a loaded machine takes to get here */
     open_producer(&s);
     assert_int_equal(pthread_create(&thread, NULL, send_one, &s), 0);
-    fake_sleep_us(20000);
+    fake_sleep_us(200000);
     struct kaja_record record = record_of(0, "y", 1);
     assert_err(kj_producer_send(s.producer, &record, 10, &metadata), KAJA_ERR_TIMED_OUT);
     pthread_join(thread, NULL);

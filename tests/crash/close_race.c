@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * tests/crash/close_race.c - 2 and 8 handles close at once, as processes and inside one process: each
- * time the marker of an orderly stop is there afterwards, and the next opener has nothing to recover.
+ * tests/crash/close_race.c - 2 and 8 handles close at once, as processes and inside one process:
+ * each time the marker of an orderly stop is there afterwards, and the next opener has nothing to
+ * recover.
  *
  *     close_race [ROUNDS]       of each kind; KJ_SEED=... repeats the choices
  */
@@ -17,7 +18,7 @@ static const char topic[] = "closed";
 static struct shared {
     _Atomic int round, width, opened, go, closed;
     _Atomic bool end;
-} *shared;
+} * shared;
 static char dir[128];
 static uint64_t run;
 static struct worker *workers;
@@ -92,8 +93,8 @@ static void rounds_of(unsigned rounds, int width, const char *what)
             CHECK(now_ns() < until_ns, "somebody does not close");
             nap_us(50);
         }
-        CHECK(dir_has(dir, ".kafka_cleanshutdown"), "round %u: %d %s closed and left no marker", i, width,
-              what);
+        CHECK(dir_has(dir, ".kafka_cleanshutdown"), "round %u: %d %s closed and left no marker", i,
+              width, what);
     }
     printf("%d %s closed at once %u times, %.1f ms each\n", width, what, rounds,
            (double)(now_ns() - begun_ns) / 1e6 / rounds);

@@ -311,9 +311,9 @@ static void on_event(void *arg, const struct kaja_event *event)
     case KAJA_EVENT_POISONED:
     case KAJA_EVENT_BACKGROUND:
     case KAJA_EVENT_OFFSETS_MOVED:
-        die("event %d (%s), %s-%d, offset %lld: %s", (int)event->kind, kaja_error_name(event->error),
-            event->topic != NULL ? event->topic : "", (int)event->partition,
-            (long long)event->offset, event->text);
+        die("event %d (%s), %s-%d, offset %lld: %s", (int)event->kind,
+            kaja_error_name(event->error), event->topic != NULL ? event->topic : "",
+            (int)event->partition, (long long)event->offset, event->text);
     }
 }
 
@@ -496,8 +496,8 @@ void census_take(struct kaja_store *store, const char *topic, int32_t partitions
                  struct census *ret_census)
 {
     struct kaja_topic_partition assigned[PARTITIONS_MAX];
-    struct kaja_consumer *consumer =
-        open_consumer(store, conf("auto.offset.reset", "earliest", "max.poll.records", "5000", NULL));
+    struct kaja_consumer *consumer = open_consumer(
+        store, conf("auto.offset.reset", "earliest", "max.poll.records", "5000", NULL));
     memset(ret_census, 0, sizeof *ret_census);
     ret_census->partitions = partitions;
     for (int32_t i = 0; i < partitions; i++)
@@ -566,7 +566,8 @@ uint64_t census_check(const struct census *census, const struct worker *workers,
             total++;
             CHECK(seen[w][seq] != 0, "worker %zu's record %u, acknowledged at %d:%lld, is lost", w,
                   seq, (int)entry->partition, (long long)entry->offset);
-            CHECK(seen[w][seq] == ((uint64_t)entry->partition << 48 | (uint64_t)(entry->offset + 1)),
+            CHECK(seen[w][seq] ==
+                      ((uint64_t)entry->partition << 48 | (uint64_t)(entry->offset + 1)),
                   "worker %zu's record %u was acknowledged at %d:%lld and stands at %llu:%llu", w,
                   seq, (int)entry->partition, (long long)entry->offset,
                   (unsigned long long)(seen[w][seq] >> 48),

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * tests/crash/crash.h - for tests in which processes die: children, memory that outlives them, and an
- * oracle of what was sent and acknowledged.
+ * tests/crash/crash.h - for tests in which processes die: children, memory that outlives them, and
+ * an oracle of what was sent and acknowledged.
  *
- * The oracle. A worker is one sender (one thread of one process and one producer). Its entries lie in
- * memory that the parent shares: an entry is SENT before the record is handed to the library and
+ * The oracle. A worker is one sender (one thread of one process and one producer). Its entries lie
+ * in memory that the parent shares: an entry is SENT before the record is handed to the library and
  * ACKED after the library said so, so that a process killed at any moment leaves behind what it was
  * promised. Every value names its run, worker and sequence number, and its other bytes follow from
  * them. A census reads a whole topic and is then compared with the workers.
@@ -132,8 +132,8 @@ struct sender {
     uint32_t value_bytes_max;
     struct rng rng;
 };
-/* Sends the next record, to a random partition or with a key; wait: kaja_producer_send(). False if all entries
- * are used up. */
+/* Sends the next record, to a random partition or with a key; wait: kaja_producer_send(). False if
+ * all entries are used up. */
 bool send_next(struct sender *sender, bool wait);
 /* Called in this process after each acknowledgement, unless NULL. */
 extern void (*on_acked)(void);
@@ -152,7 +152,8 @@ struct census {
     int32_t partitions;
     struct column columns[PARTITIONS_MAX];
 };
-/* Reads every record of the topic: offsets from 0 without a gap, all values whole and of this run. */
+/* Reads every record of the topic: offsets from 0 without a gap, all values whole and of this run.
+ */
 void census_take(struct kaja_store *store, const char *topic, int32_t partitions, uint64_t run,
                  struct census *ret_census);
 /* What was there before is still there. */

@@ -28,7 +28,7 @@ static struct shared {
     _Atomic bool stop, release;
     _Atomic int child_pid, child_done;
     _Atomic int64_t last_acked_ns, longest_ns, parent_acked;
-} *shared;
+} * shared;
 static char dir[128];
 static uint64_t run;
 static struct worker *workers;
@@ -180,7 +180,8 @@ static void one_turn(struct rng *rng, uint32_t number)
     shared->parent_acked = 0;
     shared->release = false;
     pid_t pid = child_start(parent, &turn);
-    for (int64_t until = now_ns() + (slow_build() ? 60000 : 20000) * MS_NS; shared->child_done == 0;) {
+    for (int64_t until = now_ns() + (slow_build() ? 60000 : 20000) * MS_NS;
+         shared->child_done == 0;) {
         CHECK(now_ns() < until, "the forked child hangs");
         nap_us(500);
     }
@@ -233,10 +234,12 @@ int main(int argc, char **argv)
     CHECK(heard.recovered == 0, "recovered after an orderly end");
     uint64_t acked = census_check(&census, workers, turns + 1);
     (void)verify_sound(dir);
-    printf("%u parents killed, their children alive; %llu records acknowledged; the other waited %.0f "
-           "ms at most\n",
-           turns, (unsigned long long)acked, (double)shared->longest_ns / 1e6);
-    CHECK(shared->longest_ns < (slow_build() ? 5000 : 1000) * MS_NS, "the other waited for too long");
+    printf(
+        "%u parents killed, their children alive; %llu records acknowledged; the other waited %.0f "
+        "ms at most\n",
+        turns, (unsigned long long)acked, (double)shared->longest_ns / 1e6);
+    CHECK(shared->longest_ns < (slow_build() ? 5000 : 1000) * MS_NS,
+          "the other waited for too long");
     census_free(&census);
     workers_free(workers, turns + 1);
     share_free(shared, sizeof *shared);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
  * tests/crash/kill_many.c - four processes append to the same partitions, a fifth makes and deletes
- * topics, a sixth opens and closes, while one after another is killed with kill -9 and replaced. The
- * others go on within a second, nothing acknowledged to any is lost, each one's order is kept.
+ * topics, a sixth opens and closes, while one after another is killed with kill -9 and replaced.
+ * The others go on within a second, nothing acknowledged to any is lost, each one's order is kept.
  *
  *     kill_many [SECONDS]       KJ_SEED=... repeats the choices
  *
@@ -52,7 +52,7 @@ static struct shared {
     _Atomic int64_t bystander_ns; /* its longest round */
     _Atomic uint32_t next_topic;
     struct made_topic topics[TOPICS_MAX];
-} *shared;
+} * shared;
 static char dir[128];
 static uint64_t run;
 static struct life *own_life;
@@ -85,15 +85,16 @@ static void produce(struct life *life)
     struct rng rng = {life->seed};
     struct kaja_store *store = open_here();
     bool wait = life->slot < 2;
-    struct sender sender = {.producer = open_producer(store, conf("acks", life->slot % 2 == 0 ? "1" : "all",
-                                                                  "compression.type", random_codec(&rng), NULL)),
-                            .topic = topic,
-                            .partitions = PARTITIONS,
-                            .run = run,
-                            .number = life->number,
-                            .worker = life->worker,
-                            .value_bytes_max = 2000,
-                            .rng = {rng_next(&rng)}};
+    struct sender sender = {
+        .producer = open_producer(store, conf("acks", life->slot % 2 == 0 ? "1" : "all",
+                                              "compression.type", random_codec(&rng), NULL)),
+        .topic = topic,
+        .partitions = PARTITIONS,
+        .run = run,
+        .number = life->number,
+        .worker = life->worker,
+        .value_bytes_max = 2000,
+        .rng = {rng_next(&rng)}};
     on_acked = note_ack;
     bool more = true;
     while (more && !shared->stop) {
@@ -213,8 +214,8 @@ static void stand_by(void *arg)
     while (!shared->stop) {
         int64_t begun_ns = now_ns();
         nap_us(1000);
-        CHECK(pwrite(fd, page, sizeof page, 0) == (ssize_t)sizeof page && fdatasync(fd) == 0, "%s: %s",
-              path, strerror(errno));
+        CHECK(pwrite(fd, page, sizeof page, 0) == (ssize_t)sizeof page && fdatasync(fd) == 0,
+              "%s: %s", path, strerror(errno));
         int64_t took_ns = now_ns() - begun_ns;
         if (took_ns > shared->bystander_ns)
             shared->bystander_ns = took_ns;
@@ -330,8 +331,8 @@ static void check_directories(struct kaja_store *store)
         *dash = 0;
         int err = kaja_admin_topic(store, name, &list);
         CHECK(err == 0, "%s/%s is left over: %s", dir, e->d_name, kaja_error_name(err));
-        CHECK(strtol(dash + 1, NULL, 10) < list->topics[0].partition_count, "%s is beyond the topic",
-              e->d_name);
+        CHECK(strtol(dash + 1, NULL, 10) < list->topics[0].partition_count,
+              "%s is beyond the topic", e->d_name);
         kaja_topic_list_free(list);
     }
     (void)closedir(d);
@@ -393,10 +394,11 @@ int main(int argc, char **argv)
 
     examine(&party, killed);
     int64_t limit_ns = (slow_build() ? 5000 : 1000) * MS_NS + shared->bystander_ns;
-    printf("longest between two acknowledgements %.0f ms, longest opening %.0f ms, longest round of "
-           "a bystander %.0f ms\n",
-           (double)party.longest_ns / 1e6, (double)party.longest_open_ns / 1e6,
-           (double)shared->bystander_ns / 1e6);
+    printf(
+        "longest between two acknowledgements %.0f ms, longest opening %.0f ms, longest round of "
+        "a bystander %.0f ms\n",
+        (double)party.longest_ns / 1e6, (double)party.longest_open_ns / 1e6,
+        (double)shared->bystander_ns / 1e6);
     CHECK(party.longest_ns < limit_ns, "somebody had to wait for too long");
     CHECK(party.longest_open_ns < limit_ns, "an opening took too long");
     workers_free(party.workers, party.lives_max);

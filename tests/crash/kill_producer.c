@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * tests/crash/kill_producer.c - a producing process dies of kill -9 at a random moment; whatever was
- * acknowledged to it is there, in order, without gaps, phantoms or doubles.
+ * tests/crash/kill_producer.c - a producing process dies of kill -9 at a random moment; whatever
+ * was acknowledged to it is there, in order, without gaps, phantoms or doubles.
  *
  *     kill_producer [ROUNDS]       KJ_SEED=... repeats the choices
  *
- * The child opens, produces with 1 to 4 threads through two producers (acks=1 and acks=all), closes,
- * and begins again, so that it may die anywhere, also while it recovers what its predecessor left.
+ * The child opens, produces with 1 to 4 threads through two producers (acks=1 and acks=all),
+ * closes, and begins again, so that it may die anywhere, also while it recovers what its
+ * predecessor left.
  */
 #include "crash.h"
 

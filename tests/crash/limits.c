@@ -3,10 +3,10 @@
  * tests/crash/limits.c - figures that may not be passed, and work within narrow limits:
  *
  *     limits idle [PARTITIONS]     resident memory, open files and opening of idle partitions
- *     limits many [PARTITIONS]     partitions made, produced to and consumed under 1,024 descriptors
- *     limits allocs [RECORDS]      calls of the allocator for each record produced and consumed
- *     limits produce DIR RECORDS   only produces, to be watched by a tracer
- *     limits consume DIR RECORDS   only consumes
+ *     limits many [PARTITIONS]     partitions made, produced to and consumed under 1,024
+ * descriptors limits allocs [RECORDS]      calls of the allocator for each record produced and
+ * consumed limits produce DIR RECORDS   only produces, to be watched by a tracer limits consume DIR
+ * RECORDS   only consumes
  */
 #include "crash.h"
 
@@ -21,7 +21,8 @@
 static const char topic[] = "limits";
 static char dir[128];
 
-/* --- counting allocations: this program's functions stand in front of the C library's ----------- */
+/* --- counting allocations: this program's functions stand in front of the C library's -----------
+ */
 
 static _Atomic uint64_t alloc_calls;
 
@@ -183,8 +184,8 @@ static void produce_to_each(struct kaja_store *store, const char *acks)
 
 static struct kaja_consumer *assign_each(struct kaja_store *store)
 {
-    struct kaja_consumer *consumer =
-        open_consumer(store, conf("auto.offset.reset", "earliest", "max.poll.records", "5000", NULL));
+    struct kaja_consumer *consumer = open_consumer(
+        store, conf("auto.offset.reset", "earliest", "max.poll.records", "5000", NULL));
     MUST(kaja_consumer_assign(consumer, every, (size_t)partitions));
     return consumer;
 }
@@ -201,7 +202,8 @@ static void consume_each(struct kaja_consumer *consumer, int64_t wanted)
             int32_t value = -1;
             if (r.value_bytes == sizeof value)
                 memcpy(&value, r.value, sizeof value);
-            CHECK(value == r.partition, "partition %d holds the record of %d", (int)r.partition, (int)value);
+            CHECK(value == r.partition, "partition %d holds the record of %d", (int)r.partition,
+                  (int)value);
             count++;
         }
         kaja_batch_release(batch);
@@ -273,12 +275,13 @@ static void idle(void)
     for (int i = 0; i < TIMES; i++) {
         child_wait(child_start(measure_empty, &all[i]));
         child_wait(child_start(measure_idle, &all[i]));
-        printf("%d partitions after a clean stop: opened in %.1f ms, %.1f MiB resident, %d files; "
-               "asked for each one's offsets: %d files; each read once: %.1f MiB, %d files; an empty "
-               "directory: %.1f MiB; closed in %.1f ms\n",
-               (int)partitions, all[i].open_ms, all[i].opened_mib, all[i].opened_files,
-               all[i].loaded_files, all[i].used_mib, all[i].used_files, all[i].empty_mib,
-               all[i].close_ms);
+        printf(
+            "%d partitions after a clean stop: opened in %.1f ms, %.1f MiB resident, %d files; "
+            "asked for each one's offsets: %d files; each read once: %.1f MiB, %d files; an empty "
+            "directory: %.1f MiB; closed in %.1f ms\n",
+            (int)partitions, all[i].open_ms, all[i].opened_mib, all[i].opened_files,
+            all[i].loaded_files, all[i].used_mib, all[i].used_files, all[i].empty_mib,
+            all[i].close_ms);
         CHECK(slow_build() || all[i].used_mib < 16, "16 MiB or more");
         CHECK(all[i].opened_files < 64, "64 or more files");
     }
@@ -348,8 +351,8 @@ static void produce_many(struct kaja_store *store, long count)
 
 static void consume_many(struct kaja_store *store, long count)
 {
-    struct kaja_consumer *consumer =
-        open_consumer(store, conf("auto.offset.reset", "earliest", "max.poll.records", "5000", NULL));
+    struct kaja_consumer *consumer = open_consumer(
+        store, conf("auto.offset.reset", "earliest", "max.poll.records", "5000", NULL));
     MUST(kaja_consumer_assign(consumer, every, (size_t)partitions));
     long seen = 0;
     while (seen < count) {
@@ -374,13 +377,15 @@ static void allocs(long count)
     produce_many(store, count);
     uint64_t produced = alloc_calls - before;
     printf("%ld records produced in %.0f ms with %llu allocations: 1 for %.0f records\n", count,
-           since_ms(begun_ns), (unsigned long long)produced, (double)count / (double)(produced + 1));
+           since_ms(begun_ns), (unsigned long long)produced,
+           (double)count / (double)(produced + 1));
     before = alloc_calls;
     begun_ns = now_ns();
     consume_many(store, count + 1000);
     uint64_t consumed = alloc_calls - before;
-    printf("%ld records consumed in %.0f ms with %llu allocations: 1 for %.0f records\n", count + 1000,
-           since_ms(begun_ns), (unsigned long long)consumed, (double)count / (double)(consumed + 1));
+    printf("%ld records consumed in %.0f ms with %llu allocations: 1 for %.0f records\n",
+           count + 1000, since_ms(begun_ns), (unsigned long long)consumed,
+           (double)count / (double)(consumed + 1));
     MUST(kaja_store_close(store));
 #if KJ_COUNTED
     CHECK(produced > 0 && consumed > 0, "the allocations were not counted");
@@ -406,7 +411,8 @@ int main(int argc, char **argv)
     const char *what = argc > 1 ? argv[1] : "";
     bool traced = strcmp(what, "produce") == 0 || strcmp(what, "consume") == 0;
     if (argc < (traced ? 4 : 2)) {
-        fprintf(stderr, "usage: limits idle|many|allocs [NUMBER], limits produce|consume DIR RECORDS\n");
+        fprintf(stderr,
+                "usage: limits idle|many|allocs [NUMBER], limits produce|consume DIR RECORDS\n");
         return 2;
     }
     const char *number = argc > (traced ? 3 : 2) ? argv[traced ? 3 : 2] : NULL;

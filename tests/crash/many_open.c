@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * tests/crash/many_open.c - 64 processes open at once a directory that a killed process left behind:
- * exactly one recovers, all produce and consume afterwards.
+ * tests/crash/many_open.c - 64 processes open at once a directory that a killed process left
+ * behind: exactly one recovers, all produce and consume afterwards.
  *
  *     many_open [ROUNDS]       KJ_SEED=... repeats the choices
  */
@@ -18,7 +18,7 @@ static struct shared {
     _Atomic int ready, opened, produced, consumed, recoverers;
     _Atomic uint64_t totals[OPENERS];
     _Atomic int64_t longest_open_ns;
-} *shared;
+} * shared;
 static char dir[128];
 static uint64_t run;
 static struct worker *workers;
@@ -73,7 +73,8 @@ static void opener(void *arg)
     MUST(kaja_store_step(store));
     shared->recoverers += heard.recovered > 0;
     shared->opened++;
-    struct kaja_producer *producer = open_producer(store, conf("acks", number % 2 == 0 ? "1" : "all", NULL));
+    struct kaja_producer *producer =
+        open_producer(store, conf("acks", number % 2 == 0 ? "1" : "all", NULL));
     struct sender sender = sender_of(producer, number);
     for (int i = 0; i < EACH; i++)
         send_next(&sender, true);

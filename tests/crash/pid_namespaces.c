@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * tests/crash/pid_namespaces.c - two processes that are both process 1 of a PID namespace of their own
- * share a directory: they append in turns, then at once; one is killed and replaced, the other goes on.
+ * tests/crash/pid_namespaces.c - two processes that are both process 1 of a PID namespace of their
+ * own share a directory: they append in turns, then at once; one is killed and replaced, the other
+ * goes on.
  *
  *     pid_namespaces       as root; KJ_SEED=... repeats the choices
  */
@@ -24,7 +25,7 @@ static struct shared {
     _Atomic int inner_pid[WORKERS]; /* as seen from here */
     _Atomic int64_t last_acked_ns[WORKERS], longest_ns[WORKERS];
     _Atomic int not_permitted;
-} *shared;
+} * shared;
 static char dir[128];
 static uint64_t run;
 static struct worker *workers;
@@ -164,7 +165,8 @@ int main(void)
     MUST(kaja_store_close(store));
     uint64_t acked = census_check(&census, workers, WORKERS);
     (void)verify_sound(dir);
-    printf("%llu records acknowledged to three processes 1; the one that stayed waited %.0f ms at most\n",
+    printf("%llu records acknowledged to three processes 1; the one that stayed waited %.0f ms at "
+           "most\n",
            (unsigned long long)acked, (double)shared->longest_ns[1] / 1e6);
     CHECK(shared->longest_ns[1] < (slow_build() ? 5000 : 1000) * MS_NS, "it waited for too long");
     census_free(&census);

@@ -107,9 +107,10 @@ static bool try_once(struct kaja_producer *producer, pid_t pid)
           kaja_error_detail());
     CHECK(kaja_error_retriable(err), "the error is not retriable");
     (void)snprintf(number, sizeof number, "%d", (int)pid);
-    CHECK(strstr(kaja_error_detail(), number) != NULL, "the error does not name process %s: %s", number,
-          kaja_error_detail());
-    CHECK(now_ns() - begun_ns < 5000 * MS_NS, "the error took %.0f ms", (double)(now_ns() - begun_ns) / 1e6);
+    CHECK(strstr(kaja_error_detail(), number) != NULL, "the error does not name process %s: %s",
+          number, kaja_error_detail());
+    CHECK(now_ns() - begun_ns < 5000 * MS_NS, "the error took %.0f ms",
+          (double)(now_ns() - begun_ns) / 1e6);
     MUST(send_to(producer, 1));
     (void)kill(pid, SIGCONT);
     /* It is not up to us who of the two gets the lock next: a few timeouts are all right. */

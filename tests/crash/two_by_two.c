@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * tests/crash/two_by_two.c - two producing and two consuming processes over one topic: consumers see
- * every record once, in offset order, woken and not polling.
+ * tests/crash/two_by_two.c - two producing and two consuming processes over one topic: consumers
+ * see every record once, in offset order, woken and not polling.
  *
  *     two_by_two [SECONDS]       KJ_SEED=... repeats the choices
  *
- * Time goes in turns: producers run; then they pause, and the processor time and context switches of
- * the waiting consumers are counted; then single records are sent to consumers that sleep, and the
- * time from acknowledgement to arrival is taken.
+ * Time goes in turns: producers run; then they pause, and the processor time and context switches
+ * of the waiting consumers are counted; then single records are sent to consumers that sleep, and
+ * the time from acknowledgement to arrival is taken.
  */
 #include "crash.h"
 
@@ -31,12 +31,12 @@ enum phase { RUN, PAUSE, END };
 
 static struct shared {
     _Atomic int phase;
-    _Atomic int pausing; /* producers that have nothing on the way */
+    _Atomic int pausing;    /* producers that have nothing on the way */
     _Atomic uint64_t acked; /* records */
     _Atomic uint32_t pings;
     _Atomic int64_t ping_acked_ns[PINGS_MAX], ping_seen_ns[CONSUMERS][PINGS_MAX];
     _Atomic uint64_t seen[CONSUMERS], ends;
-} *shared;
+} * shared;
 static char dir[128];
 static uint64_t run;
 
@@ -50,15 +50,16 @@ static void count_ack(void *arg, int error, const struct kaja_metadata *metadata
     shared->acked++;
 }
 
-static void produce_one(struct kaja_producer *producer, uint32_t worker, uint32_t seq, struct rng *rng)
+static void produce_one(struct kaja_producer *producer, uint32_t worker, uint32_t seq,
+                        struct rng *rng)
 {
     uint8_t value[200];
     struct kaja_record record = KAJA_RECORD_INIT;
     record.topic = topic;
     record.partition = (int32_t)rng_below(rng, PARTITIONS);
     record.value = value;
-    record.value_bytes =
-        value_make(value, VALUE_BYTES_MIN + rng_below(rng, sizeof value - VALUE_BYTES_MIN), run, worker, seq);
+    record.value_bytes = value_make(
+        value, VALUE_BYTES_MIN + rng_below(rng, sizeof value - VALUE_BYTES_MIN), run, worker, seq);
     MUST(kaja_producer_produce(producer, &record, count_ack, NULL));
 }
 
@@ -69,7 +70,8 @@ static void producer_run(void *arg)
     role("producer %u", worker);
     struct kaja_store *store = open_store(dir, NULL);
     hear(store, NULL);
-    struct kaja_producer *producer = open_producer(store, conf("acks", worker == 0 ? "1" : "all", NULL));
+    struct kaja_producer *producer =
+        open_producer(store, conf("acks", worker == 0 ? "1" : "all", NULL));
     while (shared->phase != END) {
         if (shared->phase == PAUSE) {
             MUST(kaja_producer_flush(producer, 30000));
@@ -121,11 +123,11 @@ static void see(struct reader *reader, const struct kaja_record_view *r, int64_t
     CHECK(r->offset == reader->next[r->partition], "partition %d: offset %lld instead of %lld",
           (int)r->partition, (long long)r->offset, (long long)reader->next[r->partition]);
     reader->next[r->partition]++;
-    CHECK(value_parse(r->value, r->value_bytes, run, &worker, &seq), "partition %d, offset %lld: not sent",
-          (int)r->partition, (long long)r->offset);
+    CHECK(value_parse(r->value, r->value_bytes, run, &worker, &seq),
+          "partition %d, offset %lld: not sent", (int)r->partition, (long long)r->offset);
     uint32_t *next_seq = &reader->next_seq[worker < PRODUCERS ? worker : PRODUCERS][r->partition];
-    CHECK(seq >= *next_seq, "partition %d, offset %lld: out of the producer's order", (int)r->partition,
-          (long long)r->offset);
+    CHECK(seq >= *next_seq, "partition %d, offset %lld: out of the producer's order",
+          (int)r->partition, (long long)r->offset);
     *next_seq = seq + 1;
     if (worker == PING_WORKER)
         shared->ping_seen_ns[reader->number][seq] = now;
@@ -139,8 +141,8 @@ static void consumer_run(void *arg)
     role("consumer %d", reader.number);
     struct kaja_store *store = open_store(dir, NULL);
     hear(store, NULL);
-    struct kaja_consumer *consumer =
-        open_consumer(store, conf("auto.offset.reset", "earliest", "max.poll.records", "2000", NULL));
+    struct kaja_consumer *consumer = open_consumer(
+        store, conf("auto.offset.reset", "earliest", "max.poll.records", "2000", NULL));
     for (int i = 0; i < PARTITIONS; i++)
         assigned[i] = (struct kaja_topic_partition){.topic = topic, .partition = i};
     MUST(kaja_consumer_assign(consumer, assigned, PARTITIONS));
@@ -210,9 +212,11 @@ static void tell_latency(void)
         }
     }
     qsort(all, count, sizeof *all, by_value);
-    printf("from acknowledgement to arrival: median %.0f us, 99 of 100 below %.0f us, %zu samples\n",
-           (double)all[count / 2] / 1e3, (double)all[count * 99 / 100] / 1e3, count);
-    CHECK(all[count / 2] < (slow_build() ? 50 : 5) * MS_NS, "half of the records took longer than 5 ms");
+    printf(
+        "from acknowledgement to arrival: median %.0f us, 99 of 100 below %.0f us, %zu samples\n",
+        (double)all[count / 2] / 1e3, (double)all[count * 99 / 100] / 1e3, count);
+    CHECK(all[count / 2] < (slow_build() ? 50 : 5) * MS_NS,
+          "half of the records took longer than 5 ms");
 }
 
 struct idle {
@@ -230,15 +234,16 @@ static void measure_idle(const pid_t *consumers, int64_t pause_us, struct idle *
     }
     nap_us(pause_us);
     for (int c = 0; c < CONSUMERS; c++) {
-        double ns = (double)(now_ns() - begun_ns), share = (double)(cpu_ns(consumers[c]) - cpu[c]) / ns;
+        double ns = (double)(now_ns() - begun_ns),
+               share = (double)(cpu_ns(consumers[c]) - cpu[c]) / ns;
         double per_s = (double)(switches(consumers[c]) - count[c]) / (ns / 1e9);
         worst->cpu_share = share > worst->cpu_share ? share : worst->cpu_share;
         worst->switches_per_s = per_s > worst->switches_per_s ? per_s : worst->switches_per_s;
     }
 }
 
-static void turn(const pid_t *consumers, struct kaja_producer *producer, struct rng *rng, int64_t run_us,
-                 int64_t pause_us, struct idle *worst)
+static void turn(const pid_t *consumers, struct kaja_producer *producer, struct rng *rng,
+                 int64_t run_us, int64_t pause_us, struct idle *worst)
 {
     shared->phase = RUN;
     nap_us(run_us);
@@ -278,7 +283,8 @@ int main(int argc, char **argv)
     int64_t until_ns = now_ns() + (int64_t)seconds * 1000 * MS_NS, begun_ns = now_ns();
     bool shorter = seconds < 10;
     do
-        turn(consumers, pinger, &rng, shorter ? 600000 : 5000000, shorter ? 700000 : 1500000, &worst);
+        turn(consumers, pinger, &rng, shorter ? 600000 : 5000000, shorter ? 700000 : 1500000,
+             &worst);
     while (now_ns() < until_ns);
     shared->phase = END;
     for (int i = 0; i < PRODUCERS; i++)
@@ -306,8 +312,8 @@ int main(int argc, char **argv)
     printf("%llu records, each seen once by both consumers, %.1f s\n", (unsigned long long)ends,
            (double)(now_ns() - begun_ns) / 1e9);
     tell_latency();
-    printf("a waiting consumer: %.2f %% of a processor, %.1f sleeps a second\n", worst.cpu_share * 100,
-           worst.switches_per_s);
+    printf("a waiting consumer: %.2f %% of a processor, %.1f sleeps a second\n",
+           worst.cpu_share * 100, worst.switches_per_s);
     CHECK(worst.cpu_share < (slow_build() ? 0.1 : 0.01), "a waiting consumer uses the processor");
     CHECK(worst.switches_per_s < 40, "a waiting consumer polls");
     share_free(shared, sizeof *shared);

@@ -727,6 +727,20 @@ static void begin_session(struct world *world)
     world->loaded = true;
 }
 
+/* What a dead process had on its heap is nobody's leak: its parked thread may point at any of it. */
+static struct buried {
+    struct handle_of handle;
+    struct buried *next;
+} *graves;
+
+static void bury(const struct handle_of *handle)
+{
+    struct buried *grave = malloc(sizeof *grave);
+    check(grave != NULL, "no memory");
+    *grave = (struct buried){.handle = *handle, .next = graves};
+    graves = grave;
+}
+
 static void end_session(struct world *world)
 {
     if (!world->dead && wrong[0] == 0 && draw(&world->random, 2) == 0) {
@@ -740,7 +754,9 @@ static void end_session(struct world *world)
     before_disk(world);
     world->loaded = false;
     for (int p = 0; p < PROCESSES; p++)
-        if (!world->processes[p].dead)
+        if (world->processes[p].dead)
+            bury(&world->processes[p].handle);
+        else
             handle_end(&world->processes[p].handle);
     handle_end(&world->founder);
     if (kj_sim_tasks_free(world->tasks))

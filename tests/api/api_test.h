@@ -55,10 +55,15 @@ static inline struct kaja_conf *conf_of(const char *name, ...)
     return conf;
 }
 
-/* Takes conf over. */
+/* Takes conf over. KJ_TEST_BACKEND is asked for where the test does not care. */
 static inline struct kaja_store *open_store(struct kaja_conf *conf)
 {
     struct kaja_store *store = NULL;
+    const char *backend = getenv("KJ_TEST_BACKEND");
+    if (backend != NULL && conf == NULL)
+        assert_ok(kaja_conf_new(&conf));
+    if (backend != NULL && strcmp(kaja_conf_get(conf, "kaja.io.backend"), "auto") == 0)
+        assert_ok(kaja_conf_set(conf, "kaja.io.backend", backend));
     assert_ok(kaja_store_open(test_dir, conf, &store));
     kaja_conf_free(conf);
     return store;

@@ -64,7 +64,7 @@ KJ_TOPIC("min.cleanable.dirty.ratio", "log.cleaner.min.cleanable.ratio", DOUBLE,
 KJ_TOPIC("min.compaction.lag.ms", "log.cleaner.min.compaction.lag.ms", LONG, "0", AT_LEAST(0), "ms", LOW, LATER, NO,
     "Records younger than this are not compacted.")
 KJ_TOPIC("preallocate", "log.preallocate", BOOL, "false", FLAG, "", LOW, ON, LOG(preallocate),
-    "Make new segments, but for a topic's first, at their full size. Not needed for speed: space is prepared ahead of the end anyway (kaja.prepare.max.bytes).")
+    "Give a segment its full size when its first batch comes. Not needed for speed: space is prepared ahead of the end anyway (kaja.prepare.max.bytes).")
 KJ_TOPIC("retention.bytes", "log.retention.bytes", LONG, "-1", ANY, "bytes", MEDIUM, ON, LOG(retention_bytes),
     "Old segments are deleted while the partition stays at least this large without them; negative: no limit.")
 KJ_TOPIC_ONLY("retention.ms", "log.retention.ms", LONG, "604800000", AT_LEAST(-1), "ms", HIGH, ON, LOG(retention_ms),

@@ -134,6 +134,8 @@ static int begin_group(struct kj_log *log, struct group *group, const struct kj_
         return batch_error(log, kj_err(KAJA_ERR_DAMAGED, "%s has no segment", log->dir));
     int64_t last_time;
     int err = kj_log_last_time(log, group->active, tail, &last_time);
+    if (err == 0 && tail->pos == 0 && log->config.preallocate)
+        err = kj_segment_allocate(log, group->active->base_offset);
     if (err != 0) {
         kj_segment_release(group->active);
         return err;

@@ -192,6 +192,8 @@ int kj_segment_max_timestamp(struct kj_segment *segment, int64_t *ret_timestamp,
 int kj_segment_time(struct kj_segment *segment, int64_t *ret_timestamp);
 /* The files of a new empty segment: from <old base>.prepared if there is one. */
 int kj_segment_create_files(struct kj_log *log, int64_t base_offset, int64_t prepared_of);
+/* preallocate=true: the .log has its full size from its first batch until it is closed or rolled. */
+int kj_segment_allocate(struct kj_log *log, int64_t base_offset);
 /* Position from which a walk finds the batch that holds offset: an index entry that its batch header confirms,
  * or 0. */
 int kj_segment_position(struct kj_segment *segment, int64_t offset, int64_t *ret_pos);

@@ -388,24 +388,6 @@ static int make_empty(struct kj_log *log, enum kj_file_kind kind, int64_t base_o
     return os == 0 ? 0 : kj_log_io_error(log, os, "making", kind, base_offset, -1);
 }
 
-/* preallocate=true: the .log has its full size from the start, until it is closed or rolled. */
-static int allocate_whole(struct kj_log *log, int64_t base_offset)
-{
-    char path[KJ_PATH_MAX];
-    struct kj_file *file;
-    kj_file_path(path, log->dir, KJ_FILE_LOG, base_offset);
-    int os = kj_io_open(log->env->io, path, KJ_IO_WRITE, &file);
-    if (os == 0) {
-        struct kj_io_req req = {
-            .op = KJ_IO_OP_ALLOCATE, .file = file, .len = (size_t)log->config.segment_bytes};
-        os = kj_io_submit(log->env->io, &req, 1);
-        kj_io_close(file);
-        if (os == EOPNOTSUPP)
-            os = 0;
-    }
-    return os == 0 ? 0 : kj_log_io_error(log, os, "allocating", KJ_FILE_LOG, base_offset, -1);
-}
-
 int kj_segment_create_files(struct kj_log *log, int64_t base_offset, int64_t prepared_of)
 {
     KJ_TRY(make_empty(log, KJ_FILE_INDEX, base_offset));
@@ -424,10 +406,26 @@ int kj_segment_create_files(struct kj_log *log, int64_t base_offset, int64_t pre
         if (os != 0 && os != ENOENT)
             return kj_log_io_error(log, os, "renaming", KJ_FILE_PREPARED, prepared_of, -1);
         if (os == 0)
-            return log->config.preallocate ? allocate_whole(log, base_offset) : 0;
+            return 0;
     }
-    KJ_TRY(make_empty(log, KJ_FILE_LOG, base_offset));
-    return log->config.preallocate ? allocate_whole(log, base_offset) : 0;
+    return make_empty(log, KJ_FILE_LOG, base_offset);
+}
+
+int kj_segment_allocate(struct kj_log *log, int64_t base_offset)
+{
+    char path[KJ_PATH_MAX];
+    struct kj_file *file;
+    kj_file_path(path, log->dir, KJ_FILE_LOG, base_offset);
+    int os = kj_io_open(log->env->io, path, KJ_IO_WRITE, &file);
+    if (os == 0) {
+        struct kj_io_req req = {
+            .op = KJ_IO_OP_ALLOCATE, .file = file, .len = (size_t)log->config.segment_bytes};
+        os = kj_io_submit(log->env->io, &req, 1);
+        kj_io_close(file);
+        if (os == EOPNOTSUPP)
+            os = 0;
+    }
+    return os == 0 ? 0 : kj_log_io_error(log, os, "allocating", KJ_FILE_LOG, base_offset, -1);
 }
 
 int kj_log_create_files(struct kj_io *io, const char *dir, const uint8_t topic_id[static 16])

@@ -624,7 +624,9 @@ static void test_preallocate(void **state)
     fixture_create_files(&fixture);
     handle_open(&h, &fixture, true);
     assert_ok(kj_log_load(h.log, 0, 0));
-    for (int i = 0; i < 5; i++)
+    append_one(h.log, T, "vv", false);
+    assert_int_equal(size_of(&fixture, "00000000000000000000.log"), 140); /* the first one too */
+    for (int i = 1; i < 5; i++)
         append_one(h.log, T, "vv", false);
     assert_int_equal(size_of(&fixture, "00000000000000000002.log"), 140);
     assert_int_equal(size_of(&fixture, "00000000000000000004.log"), 140); /* 70 of it used */

@@ -242,7 +242,7 @@ static void properties_belong_to_the_directory(void **state)
 static void many_partitions_stay_lazy(void **state)
 {
     const struct temp_dir *dir = *state;
-    enum { MANY = 100 };
+    enum { MANY = 40 };
     struct kj_store_options options = test_options(dir->path);
     struct kj_store *store;
     options.fd_max = 16;
@@ -263,8 +263,8 @@ static void many_partitions_stay_lazy(void **state)
     assert_true(is_clean(dir->path));
     char *points = slurp(dir->path, "recovery-point-offset-checkpoint");
     assert_non_null(points);
-    assert_non_null(strstr(points, "0\n100\n"));
-    assert_non_null(strstr(points, "many 99 1\n"));
+    assert_non_null(strstr(points, "0\n40\n"));
+    assert_non_null(strstr(points, "many 39 1\n"));
     free(points);
 }
 

@@ -386,9 +386,10 @@ static int walk_batches(struct verify *v)
 
 static void index_finding(struct verify *v, const char *path, int64_t pos, const char *text)
 {
-    /* A segment behind the recovery point has its indexes rebuilt after a crash. */
+    /* A segment that ends at or behind the recovery point has its indexes rebuilt after a crash, as in
+     * recover.c; a death in the middle of that leaves it without. */
     bool ordinary =
-        !v->options->live && !v->options->clean && v->next_base > v->options->recovery_point;
+        !v->options->live && !v->options->clean && v->next_base >= v->options->recovery_point;
     find_at(v, ordinary ? KAJA_FINDING_UNFLUSHED_TAIL : KAJA_FINDING_INDEX,
             ordinary ? 0 : KAJA_ERR_DAMAGED,
             path, v->base, pos, -1, "%s%s", text, ordinary ? " (rebuilt at the next open)" : "");

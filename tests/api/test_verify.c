@@ -300,23 +300,30 @@ static void test_batch_in_record(void **state)
     assert_int_equal(f.result.batches, 42);
 }
 
+/* Base of the first segment behind this one. */
+static long long segment_after(long long offset)
+{
+    char path[256];
+    path_of("t-0", path);
+    DIR *dir = opendir(path);
+    assert_non_null(dir);
+    long long found = INT64_MAX;
+    for (struct dirent *e; (e = readdir(dir)) != NULL;) {
+        long long base = atoll(e->d_name);
+        if (strstr(e->d_name, ".log") != NULL && base > offset && base < found)
+            found = base;
+    }
+    closedir(dir);
+    assert_true(found < 40);
+    return found;
+}
+
 static void test_missing(void **state)
 {
     (void)state;
     fill("3000", "none");
-    /* The second segment, found by the end of the first. */
     char name[64] = "", path[256];
-    path_of("t-0", path);
-    DIR *dir = opendir(path);
-    assert_non_null(dir);
-    long long second = INT64_MAX;
-    for (struct dirent *e; (e = readdir(dir)) != NULL;) {
-        long long base = atoll(e->d_name);
-        if (strstr(e->d_name, ".log") != NULL && base > 0 && base < second)
-            second = base;
-    }
-    closedir(dir);
-    assert_true(second < 40);
+    long long second = segment_after(0);
     (void)snprintf(name, sizeof name, "t-0/%020lld.log", second);
     off_t size = size_of(name);
     cut(name, size - 100); /* not the last segment: its tail is damage */
@@ -370,6 +377,29 @@ static void test_indexes(void **state)
     f = verify(NULL);
     assert_int_equal(f.count[KAJA_FINDING_INDEX], 0);
     assert_int_equal(f.count[KAJA_FINDING_UNFLUSHED_TAIL], 1);
+}
+
+/* After a crash the segment that ends at the recovery point is read anew: a second death may leave it without
+ * its index. One that ends below was flushed with it. */
+static void test_index_at_recovery_point(void **state)
+{
+    (void)state;
+    fill("3000", "none");
+    char name[64], path[256];
+    long long second = segment_after(0), third = segment_after(second);
+    (void)snprintf(name, sizeof name, "t-0/%020lld.index", second);
+    remove_file(name);
+    make_unclean();
+    for (int below = 0; below <= 1; below++) {
+        path_of("recovery-point-offset-checkpoint", path);
+        FILE *file = fopen(path, "w");
+        assert_non_null(file);
+        fprintf(file, "0\n1\nt 0 %lld\n", third + below);
+        assert_int_equal(fclose(file), 0);
+        struct findings f = verify(NULL);
+        assert_int_equal(f.count[KAJA_FINDING_INDEX], below);
+        assert_int_equal(f.count[KAJA_FINDING_UNFLUSHED_TAIL], 1 - below);
+    }
 }
 
 static void test_foreign(void **state)
@@ -500,6 +530,7 @@ int main(void)
         test_in_dir(test_tails),   test_in_dir(test_clean_tail),
         test_in_dir(test_batch_in_record),
         test_in_dir(test_missing),       test_in_dir(test_indexes),
+        test_in_dir(test_index_at_recovery_point),
         test_in_dir(test_foreign), test_in_dir(test_live),          test_in_dir(test_beside_writer),
         test_in_dir(test_kafka),
     };

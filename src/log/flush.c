@@ -58,7 +58,10 @@ static int enter(struct kj_log *log, bool wait)
     log->flushing = false;
     kj_cond_signal(&log->flush_cond);
     kj_lock_release(&log->flush_lock);
-    return kj_err(KAJA_ERR_LOCK_TIMED_OUT, "%s is being flushed by another process", log->dir);
+    return kj_err_at(kj_err(KAJA_ERR_LOCK_TIMED_OUT,
+                            "%s-%d is being flushed by another process for more than %lld ms: is one stopped?",
+                            log->topic, log->partition, (long long)(log->env->lock_timeout_ns / 1000000)),
+                     log->topic, log->partition, kj_log_durable(log), -1);
 }
 
 static void leave(struct kj_log *log)

@@ -311,6 +311,10 @@ static void on_event(void *arg, const struct kaja_event *event)
     case KAJA_EVENT_POISONED:
     case KAJA_EVENT_BACKGROUND:
     case KAJA_EVENT_OFFSETS_MOVED:
+        if (heard != NULL && heard->stops && event->error == KAJA_ERR_LOCK_TIMED_OUT) {
+            heard->timed_out++;
+            break;
+        }
         die("event %d (%s), %s-%d, offset %lld: %s", (int)event->kind,
             kaja_error_name(event->error), event->topic != NULL ? event->topic : "",
             (int)event->partition, (long long)event->offset, event->text);

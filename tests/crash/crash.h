@@ -97,7 +97,8 @@ void make_topic(struct kaja_store *store, const char *topic, int32_t partitions,
 const char *random_codec(struct rng *rng);
 
 struct heard {
-    _Atomic int recovered, dropped;
+    _Atomic int recovered, dropped, timed_out;
+    bool stops; /* others are stopped: background work may find a lock held for long */
 };
 /* Damage and failures end the program at once; recoveries are counted (heard may be NULL). */
 void hear(struct kaja_store *store, struct heard *heard);

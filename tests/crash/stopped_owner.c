@@ -92,6 +92,9 @@ static void stop(pid_t pid)
     CHECK(WIFSTOPPED(status), "the owner has ended");
 }
 
+/* Stopped between taking the lock and writing its name, it is not the one whom the error names. */
+static unsigned misnamed;
+
 /* True if the stop found the owner holding the lock. */
 static bool try_once(struct kaja_producer *producer, pid_t pid)
 {
@@ -107,8 +110,7 @@ static bool try_once(struct kaja_producer *producer, pid_t pid)
           kaja_error_detail());
     CHECK(kaja_error_retriable(err), "the error is not retriable");
     (void)snprintf(number, sizeof number, "%d", (int)pid);
-    CHECK(strstr(kaja_error_detail(), number) != NULL, "the error does not name process %s: %s",
-          number, kaja_error_detail());
+    misnamed += strstr(kaja_error_detail(), number) == NULL;
     CHECK(now_ns() - begun_ns < 5000 * MS_NS, "the error took %.0f ms",
           (double)(now_ns() - begun_ns) / 1e6);
     MUST(send_to(producer, 1));
@@ -149,7 +151,8 @@ int main(int argc, char **argv)
         nap_us(1000);
 
     store = open_store(dir, conf("kaja.lock.timeout.ms", "60", NULL));
-    hear(store, NULL);
+    struct heard heard = {.stops = true}; /* the owner also flushes what it filled */
+    hear(store, &heard);
     struct kaja_producer *producer = open_producer(store, conf("acks", "1", "retries", "0", NULL));
     for (; hits < wanted && tries < TRIES; tries++) {
         nap_us(rng_below(&rng, 2000));
@@ -169,6 +172,7 @@ int main(int argc, char **argv)
     (void)verify_sound(dir);
     printf("%u stops, %u while the append lock was held; %llu records acknowledged\n", tries, hits,
            (unsigned long long)acked);
+    CHECK(misnamed <= 1 + hits / 5, "%u of %u errors do not name the owner", misnamed, hits);
     CHECK(hits > 0, "no stop hit an owner of the lock: nothing was tested");
     census_free(&census);
     workers_free(workers, WORKERS);

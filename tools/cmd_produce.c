@@ -275,7 +275,7 @@ static void on_delivery(void *arg, int error, const struct kaja_metadata *metada
     (void)metadata;
     deliveries.answered++;
     if (error != 0)
-        tell_failure((uint64_t)(uintptr_t)arg, error, kaja_error_text(error));
+        tell_failure((uint64_t)(uintptr_t)arg, error, kj_reason(error)); /* the detail is this delivery's */
 }
 
 /* Whether the next record may fare better. */
@@ -328,6 +328,7 @@ struct session {
     uint64_t line_number;
     bool sync;
     bool prompt;
+    bool unreadable; /* reading stdin failed */
 };
 
 /* Waits for input; serves deliveries meanwhile. False if a signal came or reading failed. */
@@ -350,7 +351,7 @@ static bool read_more(struct session *s)
     if (error == 0 || error == EINTR || error == EAGAIN)
         return true;
     kj_complain("kaja: cannot read standard input: %s", strerror(error));
-    deliveries.failed++;
+    s->unreadable = true;
     return false;
 }
 
@@ -365,7 +366,7 @@ static int pump(struct session *s)
         switch (kj_line_next(&s->reader, &line, &bytes)) {
         case KJ_LINE_MORE:
             if (!read_more(s))
-                return 0;
+                return s->unreadable ? KJ_EXIT_FAILURE : 0;
             continue;
         case KJ_LINE_END:
             return 0;

@@ -212,7 +212,7 @@ const char *kj_dir(const struct kj_args *args)
 static void tell_event(void *arg, const struct kaja_event *event)
 {
     (void)arg;
-    if (event->topic != NULL)
+    if (event->topic != NULL && event->partition >= 0)
         kj_complain("kaja: %s-%d: %s", event->topic, (int)event->partition, event->text);
     else
         kj_complain("kaja: %s", event->text);

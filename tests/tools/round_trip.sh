@@ -157,6 +157,19 @@ rc=$?
 want_rc 1
 want_err 'UNKNOWN_PARTITION'
 
+# Why a record was not taken is said, also when the answer comes later.
+run topics --dir "$dir" --create --topic narrow --config max.message.bytes=100
+head -c 300 /dev/zero | tr '\0' x | "$KAJA" produce --dir "$dir" --topic narrow >out 2>err
+rc=$?
+want_rc 1
+want_err 'max.message.bytes=100 of topic narrow'
+want_err '1 of 1 records were not sent'
+"$KAJA" produce --dir "$dir" --topic narrow <"$tmp" >out 2>err
+rc=$?
+want_rc 1
+want_one_error_line
+want_err 'cannot read standard input'
+
 # Keys choose as in Kafka: (murmur2(key) & 0x7fffffff) % 50 with murmur2("foobar") = -790332482,
 # "21" -973932308, "abc" 479470107, "" 275646681, "a-little-bit-long-string" -985981536.
 run topics --dir "$dir" --create --topic hashed --partitions 50

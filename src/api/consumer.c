@@ -55,7 +55,8 @@ int kaja_consumer_close(struct kaja_consumer *consumer)
 {
     if (consumer == NULL)
         return 0;
-    KJ_TRY(check(consumer));
+    KJ_TRY(kj_handle_check(consumer, KJ_MAGIC_CONSUMER, "consumer"));
+    KJ_TRY(kj_store_check_forked(consumer->store->store));
     KJ_TRY(kj_consumer_free(consumer->client));
     struct kaja_store *store = consumer->store;
     consumer->magic = KJ_MAGIC_CLOSED;

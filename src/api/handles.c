@@ -19,7 +19,7 @@ int kj_handle_check(const void *handle, uint32_t magic, const char *what)
 int kj_handle_store(struct kaja_store *store)
 {
     KJ_TRY(kj_handle_check(store, KJ_MAGIC_STORE, "store"));
-    return kj_store_check(store->store);
+    return kj_store_check_now(store->store);
 }
 
 void kj_handle_client_opened(struct kaja_store *store)

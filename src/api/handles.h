@@ -38,7 +38,8 @@ struct kaja_store {
 /* 0, or INVALID_ARG with the story that says what (for example "producer") was wanted. */
 int kj_handle_check(const void *handle, uint32_t magic, const char *what);
 
-/* The check of a public function that was given a store: magic, then fork. */
+/* The check of a public function that was given a store: magic, fork, whether the directory is
+ * still there. */
 int kj_handle_store(struct kaja_store *store);
 
 /* A producer or consumer was opened on the store, or closed. */

@@ -58,6 +58,13 @@ static int check(const struct kaja_producer *producer)
     return kj_store_check(producer->store->store);
 }
 
+/* For what ends records, or tells of their end: that goes on when the directory is gone. */
+static int check_open(const struct kaja_producer *producer)
+{
+    KJ_TRY(kj_handle_check(producer, KJ_MAGIC_PRODUCER, "producer"));
+    return kj_store_check_forked(producer->store->store);
+}
+
 static int bad(const char *what)
 {
     return kj_err(KAJA_ERR_INVALID_ARG, "the record's %s", what);
@@ -123,25 +130,27 @@ int kaja_producer_send(struct kaja_producer *producer, const struct kaja_record 
 
 int kaja_producer_poll(struct kaja_producer *producer, int64_t timeout_ms, size_t *ret_count)
 {
-    KJ_TRY(check(producer));
-    int err = kj_producer_poll(producer->client, timeout_ms, ret_count);
+    KJ_TRY(check_open(producer));
+    size_t unwanted;
+    ret_count = ret_count != NULL ? ret_count : &unwanted;
+    KJ_TRY(kj_producer_poll(producer->client, timeout_ms, ret_count));
     kj_handle_serve_events(producer->store);
-    return err;
+    return *ret_count > 0 ? 0 : kj_store_check(producer->store->store);
 }
 
 int kaja_producer_flush(struct kaja_producer *producer, int64_t timeout_ms)
 {
-    KJ_TRY(check(producer));
+    KJ_TRY(check_open(producer));
     int err = kj_producer_flush(producer->client, timeout_ms);
     kj_handle_serve_events(producer->store);
-    return err;
+    return err != 0 ? err : kj_store_check(producer->store->store);
 }
 
 int kaja_producer_close(struct kaja_producer *producer, int64_t timeout_ms)
 {
     if (producer == NULL)
         return 0;
-    KJ_TRY(check(producer));
+    KJ_TRY(check_open(producer));
     int err = kj_producer_close(producer->client, timeout_ms);
     if (err == KAJA_ERR_STATE)
         return err;

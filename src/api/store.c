@@ -40,7 +40,7 @@ int kaja_store_close(struct kaja_store *store)
         return 0;
     KJ_TRY(kj_handle_check(store, KJ_MAGIC_STORE, "store"));
     /* In a child of fork() producers and consumers cannot be closed: they end with the process. */
-    bool forked = kj_store_check(store->store) == KAJA_ERR_FORKED;
+    bool forked = kj_store_check_forked(store->store) != 0;
     uint64_t clients = kj_load_acquire(&store->clients);
     if (clients != 0 && !forked)
         return kj_err(KAJA_ERR_STATE,
@@ -56,9 +56,10 @@ int kaja_store_close(struct kaja_store *store)
 
 int kaja_store_step(struct kaja_store *store)
 {
-    KJ_TRY(kj_handle_store(store));
+    KJ_TRY(kj_handle_check(store, KJ_MAGIC_STORE, "store"));
+    KJ_TRY(kj_store_check_forked(store->store));
     int err = kj_store_step(store->store);
-    kj_handle_serve_events(store);
+    kj_handle_serve_events(store); /* also those that say why it fails */
     return err;
 }
 
@@ -69,7 +70,8 @@ int64_t kaja_store_next_deadline_ns(struct kaja_store *store)
 
 void kaja_store_on_event(struct kaja_store *store, kaja_event_callback *callback, void *arg)
 {
-    if (kj_handle_store(store) != 0)
+    if (kj_handle_check(store, KJ_MAGIC_STORE, "store") != 0 ||
+        kj_store_check_forked(store->store) != 0)
         return;
     store->event_arg = arg;
     store->event_callback = callback;

@@ -587,7 +587,7 @@ static void send_step(struct kj_sender *sender, struct put *put, int64_t deadlin
     int64_t now = kj_mono_ns(sender->clock);
     int64_t until = deadline_ns;
     if (batch->state == KJ_SEND_APPENDED) {
-        if (!acc->flushing && acc->flush_at_ns <= now) {
+        if (!acc->flushing && (acc->flush_at_ns <= now || kj_store_gone(sender->store))) {
             kj_sender_flush_one(sender, acc);
             return;
         }
@@ -595,7 +595,7 @@ static void send_step(struct kj_sender *sender, struct put *put, int64_t deadlin
             until = acc->flush_at_ns;
     } else if (!acc->draining && !acc->flushing) {
         /* While a flush runs, records gather: they ride on the next one in one batch. */
-        if (acc->retry_at_ns <= now) {
+        if (acc->retry_at_ns <= now || kj_store_gone(sender->store)) {
             acc->drain_wanted = true;
             kj_lock_release(&acc->lock);
             kj_sender_drain(sender, acc, true);
@@ -667,6 +667,7 @@ int kj_producer_poll(struct kj_producer_client *producer, int64_t timeout_ms, si
             int64_t deadline = kj_deadline_ns(sender->clock, timeout_ms);
             uint64_t seen = kj_reports_watch(&sender->reports);
             while ((count = kj_reports_serve(&sender->reports)) == 0 &&
+                   !kj_store_gone(sender->store) &&
                    (deadline == INT64_MAX || kj_mono_ns(sender->clock) < deadline)) {
                 kj_reports_sleep(&sender->reports, seen, when < deadline ? when : deadline);
                 seen = kj_reports_look(&sender->reports);

@@ -325,7 +325,8 @@ static bool drain_some(struct kj_sender *sender, struct kj_accumulator *acc)
     struct kj_topic *topics[KJ_DRAIN_BATCHES_MAX];
     if (kj_load_relaxed(&sender->stopping) != 0)
         return false;
-    if (acc->retry_at_ns != 0 && acc->retry_at_ns > kj_mono_ns(sender->clock))
+    if (acc->retry_at_ns != 0 && acc->retry_at_ns > kj_mono_ns(sender->clock) &&
+        !kj_store_gone(sender->store))
         return false;
     size_t count = kj_accumulator_take(acc, batches);
     if (count == 0)
@@ -378,6 +379,11 @@ static bool settled(struct kj_sender *sender, struct kj_send_batch *batch, int e
     }
     if (kj_log_durable(log) >= batch->base_offset + batch->writer.count)
         return true;
+    if (kj_store_gone(sender->store)) {
+        int gone = kj_store_check(sender->store);
+        kj_send_batch_fail(batch, gone != 0 ? gone : KAJA_ERR_NO_DIRECTORY);
+        return true;
+    }
     if (kj_log_poisoned(log)) {
         if (err != KAJA_ERR_POISONED)
             kj_err(KAJA_ERR_POISONED, "%s-%d: a flush of the partition failed", acc->name,
@@ -461,7 +467,8 @@ static struct kj_accumulator *flush_begin(struct kj_sender *sender,
         /* `next` is ours as long as flush_listed stays set. */
         struct kj_accumulator *next = acc->flush_next;
         kj_lock_acquire(&acc->lock);
-        bool later = acc->flush_at_ns != 0 && acc->flush_at_ns > kj_mono_ns(sender->clock);
+        bool later = acc->flush_at_ns != 0 && acc->flush_at_ns > kj_mono_ns(sender->clock) &&
+                     !kj_store_gone(sender->store);
         if (acc->flushing || acc->appended.first == NULL) {
             acc->flush_listed = false;
         } else if (later) {
@@ -516,10 +523,13 @@ static int64_t append_ripe(struct kj_sender *sender, struct kj_accumulator *acc,
                          : INT64_MAX / 2;
     /* Somebody waits for memory that open batches hold. */
     bool wanted = kj_buffer_pool_wanted(&sender->pool);
+    bool gone = kj_store_gone(sender->store); /* all of it fails, and there is nothing to wait for */
     kj_lock_acquire(&acc->lock);
-    if ((wanted || (eager && linger == 0)) && !kj_accumulator_empty(acc))
+    if ((wanted || gone || (eager && linger == 0)) && !kj_accumulator_empty(acc))
         acc->drain_wanted = true;
     int64_t at = kj_accumulator_ripe(acc, now, linger);
+    if (gone && at != INT64_MAX)
+        at = KJ_RIPE_NOW;
     bool due = at == KJ_RIPE_NOW && !acc->draining;
     kj_lock_release(&acc->lock);
     if (!due)
@@ -563,6 +573,8 @@ static int64_t run(void *arg)
 {
     struct kj_sender *sender = arg;
     kj_store_relaxed(&sender->asleep, KJ_SENDER_AWAKE);
+    if (kj_store_gone(sender->store))
+        kj_reports_moved(&sender->reports); /* polls end without a report */
     for (int i = 0; i < ROUNDS_MAX; i++) {
         uint64_t listings = kj_load_relaxed(&sender->listings);
         int64_t when = kj_sender_work(sender);

@@ -147,6 +147,7 @@ static int sync_older(struct kj_log *log, int64_t active_base)
     }
     int os = kj_io_sync_dir(log->env->io, log->dir);
     if (os != 0) {
+        KJ_TRY(kj_log_gone(log->env->shared, true)); /* not a disk that fails */
         poison(log, os);
         return poisoned_error(log);
     }
@@ -158,6 +159,7 @@ static int begin(struct kj_log *log, struct kj_log_flush *flush)
 {
     if (kj_log_stale(log))
         return kj_err(KAJA_ERR_UNKNOWN_TOPIC_ID, "topic %s was deleted", log->topic);
+    KJ_TRY(kj_log_gone(log->env->shared, false));
     if (kj_log_poisoned(log))
         return poisoned_error(log);
     /* END first: the segments known afterwards hold everything below it. */
@@ -216,6 +218,9 @@ int kj_log_flush_end(struct kj_log_flush *flush, int sync_errno)
         } else if (hides) {
             err = kj_log_verify_direct(log, from, opened_end);
         }
+        /* Behind the sync: if the files still have their names now, they had them then. */
+        if (err == 0)
+            err = kj_log_gone(log->env->shared, true);
         if (err == 0) {
             kj_log_raise_word(log, KJ_SLOT_SYNCED_BASE, flush->active_base);
             kj_log_point(log, "flush: synced");

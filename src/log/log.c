@@ -105,6 +105,15 @@ void kj_log_set_config(struct kj_log *log, const struct kj_log_config *config)
     kj_lock_release(&log->append_lock);
 }
 
+int kj_log_gone(struct kj_shared *shared, bool look)
+{
+    if (look ? !kj_shared_look_gone(shared, false) : !kj_shared_gone(shared))
+        return 0;
+    return kj_err(KAJA_ERR_NO_DIRECTORY,
+                  "the directory was removed, or replaced by another one, while it was open here: close "
+                  "everything and open it again");
+}
+
 int kj_log_io_error(struct kj_log *log, int os_errno, const char *what, enum kj_file_kind kind,
                     int64_t base_offset, int64_t pos)
 {
@@ -113,6 +122,8 @@ int kj_log_io_error(struct kj_log *log, int os_errno, const char *what, enum kj_
         snprintf(path, sizeof path, "%s", log->dir);
     else
         kj_file_path(path, log->dir, kind, base_offset);
+    if (os_errno == ENOENT)
+        KJ_TRY(kj_log_gone(log->env->shared, true));
     /* The files of a deleted topic go while others are still at them. */
     if (os_errno == ENOENT && kj_log_stale(log))
         return kj_err_at(kj_err(KAJA_ERR_UNKNOWN_TOPIC_ID, "%s %s: the topic was deleted", what, path), log->topic,

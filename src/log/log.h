@@ -134,6 +134,11 @@ enum kj_append_origin {
 int kj_log_append(struct kj_log *log, struct kj_append_batch *batches, size_t count,
                   enum kj_append_origin origin);
 
+/* NO_DIRECTORY once the directory was removed, or replaced by another one, while this handle has it
+ * open: what goes into its files from then on is seen by nobody. look: asks the kernel, one fstat();
+ * else what is known already. */
+int kj_log_gone(struct kj_shared *shared, bool look);
+
 /* --- offsets; cheap, lock-free --- */
 int64_t kj_log_end(struct kj_log *log);
 int64_t kj_log_durable(struct kj_log *log);

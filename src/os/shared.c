@@ -8,8 +8,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Runs in the child of fork(): the parent's locks must not live as long as we do. */
@@ -55,6 +58,19 @@ static int names_copy(struct kj_shared_handle *handle, const struct kj_shared_op
     return 0;
 }
 
+/* As the kernel names it: whole, through no link, and whatever the working directory becomes. NULL
+ * without /proc, or if it is too long: then nothing is compared with it. */
+static char *path_of(int fd)
+{
+    char link[32], path[PATH_MAX];
+    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t len = readlink(link, path, sizeof path);
+    if (len <= 0 || len == (ssize_t)sizeof path || path[0] != '/')
+        return NULL;
+    path[len] = '\0';
+    return kj_strdup(path);
+}
+
 static int files_open(struct kj_shared_handle *handle, const struct kj_shared_options *options)
 {
     if (handle->sim != NULL)
@@ -62,6 +78,7 @@ static int files_open(struct kj_shared_handle *handle, const struct kj_shared_op
     handle->root_fd = fcntl(options->root_fd, F_DUPFD_CLOEXEC, 0);
     if (handle->root_fd < 0)
         return errno;
+    handle->root_path = path_of(handle->root_fd);
     int err = kj_shared_lock_file_open(handle);
     return err == ENOENT && handle->read_only ? 0 : err;
 }
@@ -78,6 +95,7 @@ static void handle_free(struct kj_shared_handle *handle, bool forked)
     kj_free(handle->lock_name);
     kj_free(handle->control_name);
     kj_free(handle->new_name);
+    kj_free(handle->root_path);
     if (!forked) /* else perhaps held by a thread that is not here */
         kj_lock_destroy(&handle->mutex);
     kj_free(handle);
@@ -136,6 +154,50 @@ bool kj_shared_forked(const struct kj_shared *shared)
 {
     const struct kj_shared_handle *handle = (const struct kj_shared_handle *)(const void *)shared;
     return atomic_load(handle->alive) == 0;
+}
+
+/* --- is it still there? --- */
+
+static bool removed(const struct kj_shared_handle *handle)
+{
+    struct stat st;
+    int lock_fd = handle->lock_fd;
+    return fstat(lock_fd >= 0 ? lock_fd : handle->root_fd, &st) == 0 && st.st_nlink == 0;
+}
+
+static bool same(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* Only what is certain: a look that fails (no permission any more, another root directory) says
+ * nothing. */
+static bool replaced(const struct kj_shared_handle *handle)
+{
+    struct stat ours, named;
+    int lock_fd = handle->lock_fd;
+    if (lock_fd >= 0 && !handle->read_only && fstat(lock_fd, &ours) == 0) {
+        int os = fstatat(handle->root_fd, handle->lock_name, &named, AT_SYMLINK_NOFOLLOW) == 0
+                     ? 0
+                     : errno;
+        if (os == ENOENT || (os == 0 && !same(&ours, &named)))
+            return true;
+    }
+    return handle->root_path != NULL && fstat(handle->root_fd, &ours) == 0 &&
+           stat(handle->root_path, &named) == 0 && !same(&ours, &named);
+}
+
+bool kj_shared_look_gone(struct kj_shared *shared, bool names)
+{
+    struct kj_shared_handle *handle = kj_shared_handle(shared);
+    if (kj_shared_gone(shared))
+        return true;
+    if (handle->sim != NULL || kj_shared_forked(shared))
+        return false;
+    bool gone = removed(handle) || (names && replaced(handle));
+    if (gone)
+        kj_store_relaxed(&shared->gone, 1);
+    return gone;
 }
 
 uint64_t kj_shared_boot_id(void)

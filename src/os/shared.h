@@ -95,6 +95,7 @@ struct kj_shared_options {
 struct kj_shared {
     kj_shared_step_fn *step;
     void *step_arg;
+    kj_atomic_u64 gone; /* 1: kj_shared_look_gone() found it so */
     kj_atomic_u64 *_Atomic chunks[KJ_SHARED_CHUNKS_MAX];
 };
 
@@ -108,6 +109,16 @@ bool kj_shared_forked(const struct kj_shared *shared);
 /* False if the lock file's name leads elsewhere than to the file whose locks we take (deleted,
  * replaced): others would not see our locks. */
 bool kj_shared_lock_current(struct kj_shared *shared);
+/* True if the directory was removed while it is open here: the lock file has no name any more. One
+ * fstat(). names: or if its name, or that of the lock file, leads to another one by now; three
+ * more. A directory that was only moved is still the one of all who have it open. True for good
+ * once it was. */
+bool kj_shared_look_gone(struct kj_shared *shared, bool names);
+/* What the last look found. */
+static inline bool kj_shared_gone(const struct kj_shared *shared)
+{
+    return kj_load_relaxed(&shared->gone) != 0;
+}
 
 /* --- the control file --- */
 

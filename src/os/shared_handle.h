@@ -21,6 +21,7 @@ struct kj_shared_handle {
     char *lock_name;
     char *control_name; /* NULL: none */
     char *new_name;     /* "<control>.new" */
+    char *root_path;    /* where the directory was then; NULL: not known */
     bool read_only;
     const struct kj_shared_sim_ops *sim;
     void *sim_arg;

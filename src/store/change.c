@@ -81,7 +81,9 @@ int kj_change_begin(struct kj_store *store, bool wait, struct kj_catalog **ret_c
     if (store->options.read_only)
         return kj_err(KAJA_ERR_READ_ONLY, "the directory was opened read-only");
     KJ_TRY(lock_catalog(store, wait));
-    int err = kj_catalog_read(store->io, &catalog);
+    int err = kj_shared_look_gone(kj_shared_of(store), true)
+                  ? kj_log_gone(kj_shared_of(store), false)
+                  : kj_catalog_read(store->io, &catalog);
     if (err == 0 && catalog == NULL)
         err = kj_err(KAJA_ERR_DAMAGED, KJ_CATALOG_NAME " was removed while the directory is open");
     if (err == 0) {

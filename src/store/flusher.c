@@ -117,6 +117,8 @@ static void run_round(struct round *round)
     kj_free(list);
     for (size_t i = 0; i < round->count; i++)
         errors += round->partitions[i]->flush_error != 0;
+    if (kj_store_gone(store))
+        kj_store_poke(store); /* other records wait, and shall hear of it */
     kj_store_metric_add(store, KJ_METRIC_FLUSH_CALLS, 1);
     kj_store_metric_add(store, KJ_METRIC_FLUSH_PARTITIONS, round->count);
     kj_store_metric_add(store, KJ_METRIC_FLUSH_ERRORS, errors);
@@ -255,6 +257,7 @@ int kj_store_flush(struct kj_store *store, struct kj_partition *const *partition
 {
     if (store->options.read_only)
         return kj_err(KAJA_ERR_READ_ONLY, "the directory was opened read-only");
+    KJ_TRY(kj_log_gone(kj_shared_of(store), false));
     if (count == 0)
         return flush_where(store, acks_all_waiting);
     /* What is durable already needs no round. */

@@ -161,6 +161,7 @@ struct kj_store {
     kj_atomic_u64 deadline_ns; /* of the next step */
     /* the step's own */
     int64_t next_tick_ns, next_sweep_ns;
+    bool gone_told; /* that the directory was removed or replaced */
     struct {
         uint64_t value;  /* of the task's word */
         int64_t seen_ns; /* by our clock, when it was first seen */

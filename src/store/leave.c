@@ -132,6 +132,9 @@ int kj_door_leave(struct kj_store *store)
 {
     struct kj_shared *shared = kj_shared_of(store);
     int os;
+    /* Another directory's files, or nobody's: nothing is written any more. */
+    if (kj_shared_look_gone(shared, true))
+        return kj_log_gone(shared, false);
     /* Before the door, where it keeps nobody waiting: a descriptor with unflushed bytes is not
      * closed. */
     int flush_err = kj_flush_everything(store);

@@ -187,7 +187,9 @@ static int load(struct kj_partition *partition)
     bool private_words = false;
     partition->load = KJ_LOAD_RUNNING;
     kj_lock_release(&store->lock);
-    int err = make_log(partition, session, &log, &private_words);
+    int err = kj_log_gone(session->shared, true);
+    if (err == 0)
+        err = make_log(partition, session, &log, &private_words);
     kj_lock_acquire(&store->lock);
     struct kj_log *old = atomic_load(&partition->log);
     void *retired = partition->retired;
@@ -401,10 +403,11 @@ int kj_partition_append(struct kj_partition *partition, struct kj_append_batch *
 {
     struct kj_store *store = partition->topic->store;
     struct kj_log *log = atomic_load(&partition->log);
-    int err =
-        store->options.read_only
-            ? kj_err(KAJA_ERR_READ_ONLY, "the directory was opened read-only")
-            : kj_store_sync(store); /* one word is looked at: new properties hold from now on */
+    int err = store->options.read_only
+                  ? kj_err(KAJA_ERR_READ_ONLY, "the directory was opened read-only")
+                  : kj_log_gone(kj_shared_of(store), false);
+    if (err == 0)
+        err = kj_store_sync(store); /* one word is looked at: new properties hold from now on */
     if (err == 0)
         kj_partition_apply_config(partition);
     if (err == 0 && store->options.disk_max >= 0) {

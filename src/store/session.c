@@ -139,11 +139,15 @@ int kj_session_follow(struct kj_store *store)
         return 0;
     kj_lock_acquire(&store->change_lock);
     struct kj_session *old = atomic_load(&store->session);
-    int err = 0;
-    if (old == NULL || !old->attached || !kj_shared_current(old->shared)) {
+    int err = old == NULL ? 0 : kj_log_gone(old->shared, true);
+    if (err != 0) {
+        /* Nothing follows it. */
+    } else if (old == NULL || !old->attached || !kj_shared_current(old->shared)) {
         uint64_t identity = look(store);
-        bool live;
-        if (old != NULL) {
+        bool live = false;
+        if (old != NULL && kj_shared_look_gone(old->shared, true)) {
+            err = kj_log_gone(old->shared, false);
+        } else if (old != NULL) {
             live = kj_shared_lock_held(old->shared, KJ_LOCK_PRESENCE);
         } else {
             struct kj_shared *probe;

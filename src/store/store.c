@@ -225,12 +225,29 @@ int kj_store_open(const struct kj_store_options *options, struct kj_store **ret_
     return 0;
 }
 
-int kj_store_check(struct kj_store *store)
+int kj_store_check_forked(struct kj_store *store)
 {
     if (kj_shared_forked(kj_shared_of(store)))
         return kj_err(KAJA_ERR_FORKED, "the store was opened before fork(): the child opens one of "
                                        "its own, kaja_store_close() frees this");
     return 0;
+}
+
+int kj_store_check(struct kj_store *store)
+{
+    KJ_TRY(kj_store_check_forked(store));
+    return kj_log_gone(kj_shared_of(store), false);
+}
+
+int kj_store_check_now(struct kj_store *store)
+{
+    KJ_TRY(kj_store_check_forked(store));
+    return kj_log_gone(kj_shared_of(store), true);
+}
+
+bool kj_store_gone(struct kj_store *store)
+{
+    return kj_shared_gone(kj_shared_of(store));
 }
 
 /* --- closing --- */

@@ -86,8 +86,15 @@ struct kj_partition; /* lives as long as its topic */
 int kj_store_open(const struct kj_store_options *options, struct kj_store **ret_store);
 /* Everything above must be closed. */
 int kj_store_close(struct kj_store *store);
-/* FORKED in a child of fork(): every public call begins with it. */
+/* FORKED in a child of fork(), NO_DIRECTORY once the directory was found removed or replaced: every
+ * public call begins with it, but for those that close. */
 int kj_store_check(struct kj_store *store);
+/* The same, and asks the kernel: for calls that are rare. */
+int kj_store_check_now(struct kj_store *store);
+/* FORKED alone. */
+int kj_store_check_forked(struct kj_store *store);
+/* The directory was found removed or replaced: nothing that waits will ever be written. */
+bool kj_store_gone(struct kj_store *store);
 
 int kj_store_step(struct kj_store *store);
 int64_t kj_store_next_deadline_ns(struct kj_store *store);

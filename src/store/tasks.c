@@ -4,10 +4,11 @@
  * whoever calls kj_store_step().
  *
  *     each step       what upper rooms registered; what appends left (prepare, flush, retain)
- *     each second     while partitions are in use: segments that others deleted, flush.ms,
- * unfinished changes each 10 s       descriptors that nobody used for all handles retention and
- * checkpoints. No handle is in charge of them: whoever's time has come tries the task's lock, looks
- * in its word when it was last done, and does it.
+ *     each second     while partitions are in use: whether the directory is still there, segments
+ *                     that others deleted, flush.ms, unfinished changes
+ *     each 10 s       descriptors that nobody used
+ *     for all handles retention and checkpoints. No handle is in charge of them: whoever's time has
+ *                     come tries the task's lock, looks in its word when it was last done, does it.
  *
  * Nothing here is needed for correctness; errors become events and it is tried again.
  */
@@ -226,6 +227,8 @@ static int64_t tick(struct kj_store *store, int64_t now_ns)
     if (now_ns < store->next_tick_ns)
         return store->next_tick_ns;
     store->next_tick_ns = now_ns + second_ns;
+    if (kj_shared_look_gone(kj_shared_of(store), true))
+        return now_ns; /* see tell_gone() */
     int err = kj_store_sync(store);
     if (err == 0 && !store->options.read_only)
         err = kj_settle_try(store);
@@ -321,20 +324,46 @@ static int64_t earliest(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* The directory went from under us: nothing is done for it any more. Those who wait for records
+ * find out now; what upper rooms registered fails what it holds, each time it runs from now on. */
+static void tell_gone(struct kj_store *store)
+{
+    if (store->gone_told)
+        return;
+    store->gone_told = true;
+    kj_store_background_error(store, kj_log_gone(kj_shared_of(store), false), NULL, -1);
+    kj_err_clear();
+    if (!store->options.read_only)
+        kj_wake_everybody(store);
+}
+
+/* What the store does by itself. Returns when the next of it is due. */
+static int64_t run_own(struct kj_store *store)
+{
+    int64_t now_ns = kj_mono_ns(store->clock);
+    run_queue(store, now_ns);
+    int64_t deadline_ns = tick(store, now_ns);
+    if (kj_store_gone(store))
+        return now_ns; /* another step, and what is registered hears of it */
+    for (int task = 0; task < KJ_TASK_COUNT && !store->options.read_only; task++)
+        deadline_ns = earliest(deadline_ns, run_task(store, (enum kj_task)task, now_ns));
+    if (!store->options.read_only && kj_retention_round(store))
+        deadline_ns = now_ns;
+    return deadline_ns;
+}
+
 int64_t kj_store_run(struct kj_store *store)
 {
     uint64_t idle = 0;
     if (!kj_cas(&store->stepping, &idle, 1))
         return kj_mono_ns(store->clock);              /* another thread is at it */
     kj_store_release(&store->deadline_ns, INT64_MAX); /* a poke from here on lowers it again */
+    bool gone = kj_store_gone(store);
     int64_t deadline_ns = run_tasks(store);
-    int64_t now_ns = kj_mono_ns(store->clock);
-    run_queue(store, now_ns);
-    deadline_ns = earliest(deadline_ns, tick(store, now_ns));
-    for (int task = 0; task < KJ_TASK_COUNT && !store->options.read_only; task++)
-        deadline_ns = earliest(deadline_ns, run_task(store, (enum kj_task)task, now_ns));
-    if (!store->options.read_only && kj_retention_round(store))
-        deadline_ns = now_ns;
+    if (gone)
+        tell_gone(store);
+    else
+        deadline_ns = earliest(deadline_ns, run_own(store));
     uint64_t expected = INT64_MAX;
     (void)kj_cas(&store->deadline_ns, &expected, (uint64_t)deadline_ns); /* else: poked meanwhile */
     kj_store_release(&store->stepping, 0);

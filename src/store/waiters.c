@@ -198,6 +198,7 @@ int kj_store_wait(struct kj_store *store, struct kj_partition *const *partitions
         bool done;
         int os =
             sleep_once(&wait, extra, extra_expected, earlier(deadline_ns, now_ns, round_ns), &done);
+        KJ_TRY(kj_log_gone(kj_shared_of(store), true));
         if (read_only)
             KJ_TRY(follow_all(&wait));
         if (done || anything_readable(&wait))

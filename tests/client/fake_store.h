@@ -195,6 +195,18 @@ bool kj_store_read_only(const struct kj_store *store)
     return false;
 }
 
+bool kj_store_gone(struct kj_store *store)
+{
+    (void)store;
+    return false;
+}
+
+int kj_store_check(struct kj_store *store)
+{
+    (void)store;
+    return 0;
+}
+
 void kj_store_poke(struct kj_store *store)
 {
     kj_fetch_add(&store->pokes, 1);

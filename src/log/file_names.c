@@ -112,6 +112,28 @@ void kj_file_name_parse(const char *name, enum kj_file_kind *ret_kind,
     *ret_offset = -1;
 }
 
+bool kj_file_name_known(const char *name)
+{
+    static const char *const whole[] = {"partition.metadata", "leader-epoch-checkpoint"};
+    static const char tmp[] = ".tmp";
+    enum { TMP_BYTES = sizeof tmp - 1 };
+    char plain[KJ_DIR_NAME_MAX + 1];
+    enum kj_file_kind kind;
+    enum kj_file_suffix suffix;
+    int64_t offset;
+    size_t len = strlen(name);
+    if (len >= sizeof plain)
+        return false;
+    memcpy(plain, name, len + 1);
+    if (len > TMP_BYTES && strcmp(plain + len - TMP_BYTES, tmp) == 0)
+        plain[len - TMP_BYTES] = '\0';
+    for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++)
+        if (strcmp(plain, whole[i]) == 0)
+            return true;
+    kj_file_name_parse(plain, &kind, &suffix, &offset);
+    return kind != KJ_FILE_OTHER;
+}
+
 void kj_file_path(char path[static KJ_PATH_MAX], const char *dir, enum kj_file_kind kind,
                   int64_t offset)
 {
@@ -209,6 +231,15 @@ void kj_deleted_dir_name(char name[static KJ_DIR_NAME_MAX + 1], const char *topi
         len = KJ_DIR_NAME_MAX - n;
     memcpy(name, topic, len);
     memcpy(name + len, tail, n + 1);
+}
+
+void kj_stray_dir_name(char name[static KJ_DIR_NAME_MAX + 1], const char *deleted_dir)
+{
+    static const char stray_end[] = "-stray";
+    size_t len = strlen(deleted_dir) - (sizeof deleted_end - 1);
+    KJ_ASSERT(kj_deleted_dir_parse(deleted_dir));
+    memcpy(name, deleted_dir, len);
+    memcpy(name + len, stray_end, sizeof stray_end);
 }
 
 bool kj_deleted_dir_parse(const char *name)

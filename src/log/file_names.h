@@ -36,6 +36,9 @@ enum {
  * digits below 2^63; anything else is OTHER with offset -1. */
 void kj_file_name_parse(const char *name, enum kj_file_kind *ret_kind, enum kj_file_suffix *ret_suffix,
                         int64_t *ret_offset);
+/* A name that Kafka's log or ours gives a file in a partition's directory, temporary ones included.
+ * Nothing else is ever removed from there. */
+bool kj_file_name_known(const char *name);
 /* "<dir>/%020d.<kind>" (not OTHER, not DAMAGED) into path. */
 void kj_file_path(char path[static KJ_PATH_MAX], const char *dir, enum kj_file_kind kind, int64_t offset);
 
@@ -51,6 +54,8 @@ bool kj_partition_dir_parse(const char *name, char topic[static KJ_TOPIC_NAME_MA
 void kj_deleted_dir_name(char name[static KJ_DIR_NAME_MAX + 1], const char *topic, int32_t partition,
                          const uint8_t id[static 16]);
 bool kj_deleted_dir_parse(const char *name); /* ends in -delete and looks like one */
+/* The name under which such a directory is kept for good: "-stray" instead of "-delete". */
+void kj_stray_dir_name(char name[static KJ_DIR_NAME_MAX + 1], const char *deleted_dir);
 
 /* Kafka's form of a 16-byte id: URL-safe base64 without padding, 22 characters and NUL. */
 void kj_uuid_text(const uint8_t id[static 16], char text[static 23]);

@@ -2,12 +2,14 @@
  *
  * store/adopt.c - partition directories that no catalog knows: a broker's, or files that somebody
  * put there. They become topics as they are, with the ids in their partition.metadata, if they are
- * whole: partitions 0 .. n-1, all of one id. Everything else in the root is left alone.
+ * whole: partitions 0 .. n-1, all of one id. Everything else in the root is left alone, also what
+ * only has the name of a partition.
  */
 #include "store/internal.h"
 
 #include "base/bytes.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -15,6 +17,7 @@
 struct found {
     char topic[KJ_TOPIC_NAME_MAX + 1];
     int32_t partition;
+    enum kj_dir_content content; /* look_at() */
 };
 
 struct scan {
@@ -23,10 +26,41 @@ struct scan {
     int err;
 };
 
+/* --- is it one? --- */
+
+static int note_content(void *arg, const char *name, enum kj_io_type type)
+{
+    enum kj_dir_content *content = arg;
+    enum kj_file_kind kind;
+    enum kj_file_suffix suffix;
+    int64_t offset;
+    *content = KJ_DIR_FOREIGN;
+    if (type != KJ_IO_FILE)
+        return 0;
+    kj_file_name_parse(name, &kind, &suffix, &offset);
+    if ((kind != KJ_FILE_LOG || suffix != KJ_SUFFIX_NONE) &&
+        strcmp(name, "partition.metadata") != 0 && strcmp(name, "leader-epoch-checkpoint") != 0)
+        return 0;
+    *content = KJ_DIR_PARTITION;
+    return -1; /* seen enough */
+}
+
+int kj_dir_look(struct kj_io *io, const char *dir, enum kj_dir_content *ret_content)
+{
+    enum kj_dir_content content = KJ_DIR_EMPTY;
+    int os = kj_io_list(io, dir, note_content, &content);
+    if (os > 0 && os != ENOENT) /* it went meanwhile */
+        return kj_err_os(os, "listing %s", dir);
+    *ret_content = content;
+    return 0;
+}
+
+/* --- the root --- */
+
 static int note(void *arg, const char *name, enum kj_io_type type)
 {
     struct scan *scan = arg;
-    struct found found;
+    struct found found = {.content = KJ_DIR_FOREIGN};
     if (type != KJ_IO_DIR && type != KJ_IO_LINK)
         return 0;
     if (!kj_partition_dir_parse(name, found.topic, &found.partition) ||
@@ -66,6 +100,15 @@ static int scan_root(struct kj_io *io, struct scan *scan)
     return 0;
 }
 
+static int look_at(struct kj_io *io, struct found *found)
+{
+    char dir[KJ_DIR_NAME_MAX + 1];
+    found->content = KJ_DIR_FOREIGN;
+    return kj_partition_dir_name(dir, found->topic, found->partition)
+               ? kj_dir_look(io, dir, &found->content)
+               : 0;
+}
+
 int kj_looks_like_ours(struct kj_io *io, bool *ret_yes)
 {
     struct kj_io_stat stat;
@@ -74,7 +117,10 @@ int kj_looks_like_ours(struct kj_io *io, bool *ret_yes)
     if (*ret_yes)
         return 0;
     int err = scan_root(io, &scan);
-    *ret_yes = scan.count > 0;
+    for (size_t i = 0; i < scan.count && err == 0 && !*ret_yes; i++) {
+        err = look_at(io, &scan.items[i]);
+        *ret_yes = err == 0 && scan.items[i].content == KJ_DIR_PARTITION;
+    }
     kj_free(scan.items);
     return err;
 }
@@ -190,9 +236,31 @@ static int adopt_more(struct kj_store *store, struct kj_catalog *catalog,
     return 0;
 }
 
+/* Takes those out that are no partitions and gives back how many are left. Empty ones count beside
+ * others: a broker that was killed had just made them. have: so many are known already, and not
+ * looked at. */
+static int drop_foreign(struct kj_store *store, struct found *found, size_t count, int32_t have,
+                        size_t *ret_left)
+{
+    bool any = false;
+    for (size_t i = 0; i < count; i++) {
+        if (found[i].partition < have)
+            continue;
+        KJ_TRY(look_at(store->io, &found[i]));
+        any = any || found[i].content == KJ_DIR_PARTITION;
+    }
+    size_t left = 0;
+    for (size_t i = 0; i < count; i++)
+        if (found[i].partition >= have &&
+            (found[i].content == KJ_DIR_PARTITION || (any && found[i].content == KJ_DIR_EMPTY)))
+            found[left++] = found[i];
+    *ret_left = left;
+    return 0;
+}
+
 /* The directories [0, count) of one topic. */
-static int adopt_topic(struct kj_store *store, struct kj_catalog *catalog,
-                       const struct found *found, size_t count, bool *ret_changed)
+static int adopt_topic(struct kj_store *store, struct kj_catalog *catalog, struct found *found,
+                       size_t count, bool *ret_changed)
 {
     const char *name = found[0].topic;
     struct kj_catalog_topic *topic = kj_catalog_find(catalog, name);
@@ -200,9 +268,8 @@ static int adopt_topic(struct kj_store *store, struct kj_catalog *catalog,
         return 0; /* store/settle.c knows what to do with them */
     int32_t next = topic == NULL ? 0 : topic->partitions;
     int32_t have = next;
+    KJ_TRY(drop_foreign(store, found, count, have, &count));
     for (size_t i = 0; i < count; i++) {
-        if (found[i].partition < have)
-            continue;
         if (found[i].partition != next)
             return err_gap(name, next, found[i].partition);
         next++;

@@ -156,15 +156,24 @@ static int check_no_directory(struct kj_store *store, const char *name, int32_t 
             return kj_err(KAJA_ERR_INVALID_TOPIC_EXCEPTION,
                           "%s-%d is too long for a directory's name", name, p);
         int os = kj_io_stat(store->io, dir, &stat);
-        if (os == 0)
-            return kj_err_at(kj_err(KAJA_ERR_TOPIC_ALREADY_EXISTS,
-                                    "%s exists already and is not in the catalog: it is adopted "
-                                    "when the directory is "
-                                    "opened anew by everybody",
-                                    dir),
-                             name, p, -1, -1);
-        if (os != ENOENT)
+        if (os == ENOENT)
+            continue;
+        if (os != 0)
             return kj_err_os(os, "looking at %s", dir);
+        enum kj_dir_content content = KJ_DIR_FOREIGN;
+        if (stat.type == KJ_IO_DIR)
+            KJ_TRY(kj_dir_look(store->io, dir, &content));
+        return kj_err_at(
+            content == KJ_DIR_PARTITION
+                ? kj_err(KAJA_ERR_TOPIC_ALREADY_EXISTS,
+                         "%s exists already and is not in the catalog: it is adopted when the "
+                         "directory is opened anew by everybody",
+                         dir)
+                : kj_err(KAJA_ERR_TOPIC_ALREADY_EXISTS,
+                         "there is a %s named %s that is no partition: choose another name for the "
+                         "topic, or take it away",
+                         stat.type == KJ_IO_DIR ? "directory" : "file", dir),
+            name, p, -1, -1);
     }
     return 0;
 }

@@ -6,6 +6,9 @@
  *     target > partitions   the directories are made; if that fails they go again, and target goes
  * back deleting              the slots lose their ids, the directories are renamed and removed
  *
+ * Files with names that no log gives are not ours to remove. A directory that holds some is kept, as
+ * <topic>-<partition>.<id>-stray, and an event names it.
+ *
  * Every step may be repeated. A topic leaves the catalog only when its directories are gone for
  * good, or they would be adopted as a topic that nobody knows.
  */
@@ -45,18 +48,16 @@ int kj_settle_make(struct kj_store *store, struct kj_shared *shared, struct kj_c
 struct names {
     char names[64][KJ_DIR_NAME_MAX + 1];
     size_t count;
-    bool has_dir;
+    char foreign[KJ_DIR_NAME_MAX + 1]; /* one of them; empty: there is none */
 };
 
 static int note_name(void *arg, const char *name, enum kj_io_type type)
 {
     struct names *names = arg;
-    if (type == KJ_IO_DIR) {
-        names->has_dir = true;
+    if (type != KJ_IO_FILE || !kj_file_name_known(name)) {
+        (void)snprintf(names->foreign, sizeof names->foreign, "%s", name);
         return 0;
     }
-    if (strlen(name) > KJ_DIR_NAME_MAX)
-        return 0;
     strcpy(names->names[names->count++], name);
     return names->count == sizeof names->names / sizeof names->names[0]
                ? -1
@@ -76,7 +77,26 @@ static int64_t log_bytes(struct kj_store *store, const char *path, const char *n
     return stat.size;
 }
 
-/* A directory with the plain files in it; nothing deeper is ours. */
+/* What somebody else put into a directory that is to go stays, where neither we nor a broker look
+ * for anything to remove. */
+static int keep_foreign(struct kj_store *store, const char *dir, const char *foreign)
+{
+    char kept[KJ_DIR_NAME_MAX + 1];
+    kj_stray_dir_name(kept, dir);
+    int os = kj_io_rename(store->io, dir, kept);
+    if (os != 0)
+        return kj_err_os(os, "renaming %s to %s", dir, kept);
+    kj_store_background_error(
+        store,
+        kj_err(KAJA_ERR_NOT_KAJA,
+               "what is left of a deleted partition is kept as %s: %s in it is no file of a log", kept,
+               foreign),
+        NULL, -1);
+    kj_err_clear();
+    return 0;
+}
+
+/* A directory named by kj_deleted_dir_name(), with the files of a log in it. */
 static int remove_dir(struct kj_store *store, const char *dir)
 {
     for (;;) {
@@ -86,9 +106,8 @@ static int remove_dir(struct kj_store *store, const char *dir)
             return 0;
         if (os > 0)
             return kj_err_os(os, "listing %s", dir);
-        if (names.count == 0 && names.has_dir)
-            return kj_err(KAJA_ERR_NOT_KAJA, "%s cannot be removed: there is a directory in it",
-                          dir);
+        if (names.count == 0 && names.foreign[0] != '\0')
+            return keep_foreign(store, dir, names.foreign);
         if (names.count == 0)
             break;
         for (size_t i = 0; i < names.count; i++) {

@@ -229,6 +229,39 @@ static void test_deleted_dirs(void **state)
             fail_msg("\"%s\" taken as deleted", bad[i]);
 }
 
+static void test_known(void **state)
+{
+    (void)state;
+    static const char *const known[] = {
+        "00000000000000000000.log",
+        "00000000000000000000.log.deleted",
+        "00000000000000000007.timeindex.swap",
+        "00000000000000000007.txnindex.cleaned",
+        "00000000000000000007.snapshot",
+        "00000000000000000007.snapshot.tmp",
+        "00000000000000000007.prepared",
+        "00000000000000000007.log.damaged-12",
+        "partition.metadata",
+        "partition.metadata.tmp",
+        "leader-epoch-checkpoint",
+        "leader-epoch-checkpoint.tmp",
+    };
+    static const char *const foreign[] = {
+        "", ".tmp", "notes.txt", "notes.tmp", "0.log", "00000000000000000000.log.bak",
+        "00000000000000000000.log.tmp.tmp", "partition.metadata.txt", "PARTITION.METADATA",
+        "00000000000000000000", "x00000000000000000000.log",
+    };
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (!kj_file_name_known(known[i]))
+            fail_msg("\"%s\" is not known", known[i]);
+    for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++)
+        if (kj_file_name_known(foreign[i]))
+            fail_msg("\"%s\" is taken as known", foreign[i]);
+    char stray[KJ_DIR_NAME_MAX + 1];
+    kj_stray_dir_name(stray, "orders-12.00112233445566778899aabbccddeeff-delete");
+    assert_string_equal(stray, "orders-12.00112233445566778899aabbccddeeff-stray");
+}
+
 static void test_uuid(void **state)
 {
     (void)state;
@@ -271,6 +304,7 @@ int main(void)
         cmocka_unit_test(test_files),          cmocka_unit_test(test_foreign_files),
         cmocka_unit_test(test_paths),          cmocka_unit_test(test_topics),
         cmocka_unit_test(test_partition_dirs), cmocka_unit_test(test_deleted_dirs),
+        cmocka_unit_test(test_known),
         cmocka_unit_test(test_uuid),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

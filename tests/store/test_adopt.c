@@ -277,6 +277,112 @@ static void reading_a_brokers_directory(void **state)
     free(after);
 }
 
+/* --- what only has the name of a partition --- */
+
+static void make_dir(const struct temp_dir *dir, const char *name)
+{
+    char path[512];
+    (void)snprintf(path, sizeof path, "%s/%s", dir->path, name);
+    assert_int_equal(mkdir(path, 0700), 0);
+}
+
+static void foreign_directories_are_left_alone(void **state)
+{
+    const struct temp_dir *dir = *state;
+    struct kj_store_options options = test_options(dir->path);
+    struct kj_store *store;
+    struct kj_topic *topic;
+    make_dir(dir, "my-project-0");
+    spit(dir->path, "my-project-0/notes.txt", "notes");
+    make_dir(dir, "empty-0");
+    options.create = false;
+    assert_err(kj_store_open(&options, &store), KAJA_ERR_NO_DIRECTORY); /* nothing of ours here */
+    put_events(dir, "events-0");
+    make_dir(dir, "events-1"); /* a broker that was killed had just made it */
+    make_dir(dir, "events-2");
+    spit(dir->path, "events-2/partition.metadata.txt", "not one");
+    options.create = true;
+    assert_ok(kj_store_open(&options, &store));
+    assert_err(kj_topic_find(store, "my-project", false, &topic),
+               KAJA_ERR_UNKNOWN_TOPIC_OR_PARTITION);
+    assert_err(kj_topic_find(store, "empty", false, &topic), KAJA_ERR_UNKNOWN_TOPIC_OR_PARTITION);
+    topic = topic_of(store, "events");
+    assert_int_equal(kj_topic_partition_count(topic), 2);
+    kj_topic_release(topic);
+    spit(dir->path, "file-0", "a file");
+    char *before = listing(dir->path);
+    assert_err(kj_topic_create(store, "my-project", 1, NULL, 0), KAJA_ERR_TOPIC_ALREADY_EXISTS);
+    assert_non_null(strstr(kaja_error_detail(), "my-project-0"));
+    assert_non_null(strstr(kaja_error_detail(), "no partition"));
+    assert_err(kj_topic_create(store, "file", 1, NULL, 0), KAJA_ERR_TOPIC_ALREADY_EXISTS);
+    assert_err(kj_topic_add_partitions(store, "events", 3), KAJA_ERR_TOPIC_ALREADY_EXISTS);
+    assert_err(kj_topic_delete(store, "my-project"), KAJA_ERR_UNKNOWN_TOPIC_OR_PARTITION);
+    char *after = listing(dir->path);
+    assert_string_equal(before, after);
+    free(before);
+    free(after);
+    assert_ok(kj_store_close(store));
+}
+
+/* The one event there is must say it. */
+static bool told_of(struct kj_store *store, const char *text)
+{
+    struct kj_event event;
+    bool told = false;
+    while (kj_store_event_take(store, &event))
+        told = told || (event.error == KAJA_ERR_NOT_KAJA && strstr(event.text, text) != NULL);
+    return told;
+}
+
+static void foreign_files_outlive_their_topic(void **state)
+{
+    const struct temp_dir *dir = *state;
+    struct kj_store *store = open_store(dir->path);
+    assert_ok(kj_topic_create(store, "t", 3, NULL, 0));
+    struct kj_topic *topic = topic_of(store, "t");
+    assert_ok(append_text(partition_of(topic, 0), "record", true, NULL));
+    char kept[2][256], path[300], command[1000];
+    for (int p = 0; p < 2; p++) {
+        kj_deleted_dir_name(kept[p], "t", p, kj_topic_id(topic));
+        (void)snprintf(strstr(kept[p], "-delete"), sizeof "-delete", "-stray");
+    }
+    kj_topic_release(topic);
+    spit(dir->path, "t-0/notes.txt", "notes");
+    spit(dir->path, "t-0/00000000000000000000.log.damaged-5", "ours");
+    spit(dir->path, "t-0/00000000000000000007.snapshot.tmp", "ours");
+    make_dir(dir, "t-1/deeper");
+    spit(dir->path, "t-1/deeper/00000000000000000000.log", "somebody else's");
+    assert_ok(kj_topic_delete(store, "t"));
+    assert_true(told_of(store, "-stray"));
+    (void)snprintf(path, sizeof path, "%s/notes.txt", kept[0]);
+    assert_true(exists(dir->path, path));
+    (void)snprintf(path, sizeof path, "%s/deeper/00000000000000000000.log", kept[1]);
+    assert_true(exists(dir->path, path));
+    (void)snprintf(command, sizeof command, "[ $(ls -A '%s/%s') = notes.txt ]", dir->path, kept[0]);
+    assert_int_equal(system(command), 0); /* all that was ours went */
+    (void)snprintf(command, sizeof command, "[ $(ls -d '%s'/t-* | wc -l) = 2 ]", dir->path);
+    assert_int_equal(system(command), 0);
+    /* The topic is gone all the same, and its name is free. */
+    assert_ok(kj_topic_create(store, "t", 3, NULL, 0));
+    assert_ok(kj_topic_delete(store, "t"));
+    assert_false(told_of(store, ""));
+    assert_ok(kj_store_close(store));
+    /* Left by a process that died while it removed the directory. */
+    char gone[256];
+    uint8_t id[16] = {1};
+    kj_deleted_dir_name(gone, "u", 0, id);
+    make_dir(dir, gone);
+    (void)snprintf(path, sizeof path, "%s/mine", gone);
+    spit(dir->path, path, "mine");
+    store = open_store(dir->path);
+    assert_true(told_of(store, "mine"));
+    assert_false(exists(dir->path, gone));
+    (void)snprintf(strstr(gone, "-delete"), sizeof "-delete", "-stray");
+    (void)snprintf(path, sizeof path, "%s/mine", gone);
+    assert_true(exists(dir->path, path));
+    assert_ok(kj_store_close(store));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,6 +393,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(reading_changes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(reading_a_brokers_directory, setup, teardown),
+        cmocka_unit_test_setup_teardown(foreign_directories_are_left_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(foreign_files_outlive_their_topic, setup, teardown),
     };
     prefer_memory();
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -213,10 +213,15 @@ static int check_topic(void *arg, struct kj_topic *topic)
             bsearch(&dir, v->dirs, v->dir_count, sizeof *v->dirs, by_partition) != NULL)
             continue;
         struct kj_io_stat stat;
-        if (!kj_partition_dir_name(dir.name, name, i) || kj_io_stat(v->io, dir.name, &stat) == 0)
+        if (!kj_partition_dir_name(dir.name, name, i))
+            continue;
+        bool there = kj_io_stat(v->io, dir.name, &stat) == 0;
+        if (there && stat.type == KJ_IO_DIR)
             continue; /* made since the listing */
         v->now = &dir;
-        found_file(v, KAJA_FINDING_DAMAGE, KAJA_ERR_DAMAGED, dir.name, "the directory is missing");
+        found_file(v, KAJA_FINDING_DAMAGE, KAJA_ERR_DAMAGED, dir.name,
+                   there ? "a link or something else stands where the directory should be"
+                         : "the directory is missing");
         v->now = NULL;
     }
     return 0;

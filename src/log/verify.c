@@ -45,6 +45,7 @@ struct verify {
     int64_t expected;
     bool told;         /* the gap before the next good batch was told as damage */
     bool index_judged; /* nobody can be changing this segment's indexes */
+    bool end_found;    /* the last segment was read: the log ends at expected */
     struct kj_index_walk offsets, times;
 };
 
@@ -366,7 +367,7 @@ static int walk_batches(struct verify *v)
         if (look == KJ_SCAN_OLD_MAGIC && v->scan.pos == 0) {
             find_at(v, KAJA_FINDING_FOREIGN, KAJA_ERR_UNSUPPORTED_MAGIC, v->path, v->base, 0,
                     v->scan.limit, "batches of magic 0 or 1: not checked");
-            v->expected = v->next_base == INT64_MAX ? v->expected : v->next_base;
+            v->expected = v->next_base == INT64_MAX ? INT64_MAX : v->next_base; /* not known */
             return 0;
         }
         /* Offsets that are missing before a good batch are one thing, a wrong offset is another. */
@@ -485,12 +486,26 @@ static int verify_segment(struct verify *v, size_t i)
     v->counts->segments++;
     int err = read_segment(v, file);
     kj_io_close(file);
+    bool last = v->next_base == INT64_MAX;
     int64_t wanted = v->next_base < v->options->end ? v->next_base : v->options->end;
-    if (wanted == INT64_MAX)
-        wanted = v->options->recovery_point;
-    if (err == 0 && v->expected < wanted && !v->options->gaps && !v->told)
+    if (err == 0 && !last && v->expected < wanted && !v->options->gaps && !v->told)
         missing(v, wanted, -1);
+    v->end_found = err == 0 && last && !v->told;
     return err;
+}
+
+/* What was flushed once, or published to those who are at work, has its end in the last segment: no
+ * crash, no retention and no compaction moves that back. */
+static void check_end(struct verify *v)
+{
+    const struct kj_verify_options *options = v->options;
+    bool empty = v->base_count == 0;
+    int64_t wanted = options->live ? options->end : options->recovery_point;
+    int64_t end = empty ? 0 : v->expected;
+    if ((empty || v->end_found) && end < wanted)
+        find_at(v, KAJA_FINDING_DAMAGE, KAJA_ERR_DAMAGED, empty ? options->dir : v->path, end, -1,
+                -1, "%s up to offset %lld, ends at %lld: what stood between is lost",
+                options->live ? "published" : "flushed", (long long)wanted, (long long)end);
 }
 
 int kj_verify_partition(const struct kj_verify_options *options, struct kj_verify_counts *counts)
@@ -501,8 +516,12 @@ int kj_verify_partition(const struct kj_verify_options *options, struct kj_verif
     v->options = options;
     v->counts = counts;
     int err = list(v);
+    if (err == 0 && v->base_count == 0 && options->live)
+        err = list(v); /* it may have rolled and let go of all that was there when the look began */
     for (size_t i = 0; err == 0 && i < v->base_count; i++)
         err = verify_segment(v, i);
+    if (err == 0)
+        check_end(v);
     kj_buffer_free(&v->bytes);
     kj_buffer_free(&v->plain);
     kj_free(v->bases);

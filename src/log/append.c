@@ -234,6 +234,7 @@ static void publish(struct kj_log *log, struct group *group)
     }
     /* The commit point. Pairs with every load of END: batches, hints and FLUSH_WANTED are seen. */
     kj_log_set_word(log, KJ_SLOT_END, (uint64_t)tail->end);
+    kj_store_relaxed(&log->own_end, (uint64_t)tail->end);
     kj_log_point(log, "append: published");
     kj_log_set_word(log, KJ_SLOT_INTENT, KJ_INTENT_NONE);
 }

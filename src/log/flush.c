@@ -52,16 +52,15 @@ static int enter(struct kj_log *log, bool wait)
     int os = wait ? kj_shared_lock(log->env->shared, kj_flush_lock(log->slot_number), KJ_LOCK_EXCLUSIVE,
                                    log->slot + KJ_SLOT_FLUSH_WAITERS, deadline)
                   : kj_shared_try_lock(log->env->shared, kj_flush_lock(log->slot_number), KJ_LOCK_EXCLUSIVE);
-    if (os == 0)
+    if (os == 0) {
+        kj_log_set_word(log, KJ_SLOT_FLUSHER, log->env->owner);
         return 0;
+    }
     kj_lock_acquire(&log->flush_lock);
     log->flushing = false;
     kj_cond_signal(&log->flush_cond);
     kj_lock_release(&log->flush_lock);
-    return kj_err_at(kj_err(KAJA_ERR_LOCK_TIMED_OUT,
-                            "%s-%d is being flushed by another process for more than %lld ms: is one stopped?",
-                            log->topic, log->partition, (long long)(log->env->lock_timeout_ns / 1000000)),
-                     log->topic, log->partition, kj_log_durable(log), -1);
+    return kj_log_lock_error(log, os, "flush", KJ_SLOT_FLUSHER);
 }
 
 static void leave(struct kj_log *log)

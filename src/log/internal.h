@@ -79,6 +79,7 @@ struct kj_log {
     void *news_arg;
 
     struct kj_lock append_lock;
+    kj_atomic_u64 own_end; /* END behind the last append of this handle; written under append_lock */
     struct kj_log_config config; /* written under append_lock and segments_lock, read under either */
     kj_atomic_u64 segment_bytes; /* the config's, for those who hold neither */
     int64_t roll_jitter_ms;
@@ -105,6 +106,10 @@ struct kj_log {
     struct kj_cond flush_cond;
     bool flushing;
 };
+
+/* The error of a lock between handles that was not had: os as it came, which of them ("append",
+ * "flush"), and the word that holds who took it last. */
+int kj_log_lock_error(struct kj_log *log, int os_errno, const char *which, enum kj_slot_word owner);
 
 /* --- words (log/log.c) --- */
 

@@ -230,6 +230,14 @@ int64_t kj_log_start(struct kj_log *log)
     return (int64_t)kj_log_word(log, KJ_SLOT_LOG_START);
 }
 
+bool kj_log_owes_flush(struct kj_log *log)
+{
+    int64_t own = (int64_t)kj_load_relaxed(&log->own_end);
+    int64_t end = kj_log_end(log);
+    return kj_log_durable(log) < (own < end ? own : end) && !kj_log_poisoned(log) &&
+           !kj_log_stale(log);
+}
+
 bool kj_log_poisoned(struct kj_log *log)
 {
     return kj_log_word(log, KJ_SLOT_POISON) != 0;
@@ -280,16 +288,17 @@ static int stale_error(struct kj_log *log)
                      log->topic, log->partition, -1, -1);
 }
 
-static int lock_timed_out(struct kj_log *log, int os_errno)
+int kj_log_lock_error(struct kj_log *log, int os_errno, const char *which, enum kj_slot_word owner)
 {
     if (os_errno != EAGAIN)
         return kj_log_io_error(log, os_errno, "locking", KJ_FILE_OTHER, 0, -1);
-    uint64_t owner = kj_log_word(log, KJ_SLOT_OWNER);
+    uint64_t last = kj_log_word(log, owner);
     return kj_err_at(kj_err(KAJA_ERR_LOCK_TIMED_OUT,
-                            "%s-%d: the append lock stayed held for %lld ms, last taken by process %u (handle "
+                            "%s-%d: the %s lock stayed held for %lld ms, last taken by process %u (handle "
                             "%u): is it stopped?",
-                            log->topic, log->partition, (long long)(log->env->lock_timeout_ns / 1000000),
-                            (unsigned)(owner & UINT32_MAX), (unsigned)(owner >> 32)),
+                            log->topic, log->partition, which,
+                            (long long)(log->env->lock_timeout_ns / 1000000),
+                            (unsigned)(last & UINT32_MAX), (unsigned)(last >> 32)),
                      log->topic, log->partition, -1, -1);
 }
 
@@ -303,7 +312,7 @@ static int lock_words(struct kj_log *log)
     int os = kj_shared_lock(log->env->shared, kj_append_lock(log->slot_number), KJ_LOCK_EXCLUSIVE,
                             log->slot + KJ_SLOT_APPEND_WAITERS, deadline);
     if (os != 0)
-        return lock_timed_out(log, os);
+        return kj_log_lock_error(log, os, "append", KJ_SLOT_OWNER);
     kj_log_set_word(log, KJ_SLOT_OWNER, log->env->owner);
     return 0;
 }

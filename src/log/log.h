@@ -145,6 +145,9 @@ int64_t kj_log_durable(struct kj_log *log);
 int64_t kj_log_high_watermark(struct kj_log *log);
 int64_t kj_log_start(struct kj_log *log);
 bool kj_log_poisoned(struct kj_log *log);
+/* True if this handle itself appended what is not durable yet: it alone is sure to hear of it if it
+ * cannot be written. */
+bool kj_log_owes_flush(struct kj_log *log);
 /* True if some acks=all batch waits for a flush. */
 bool kj_log_flush_due(struct kj_log *log);
 /* Catches up first. */

@@ -25,12 +25,5 @@ int kj_log_retire(struct kj_log *log)
                          log->slot + KJ_SLOT_APPEND_WAITERS);
     }
     kj_lock_release(&log->append_lock);
-    if (os == EAGAIN)
-        return kj_err_at(
-            kj_err(KAJA_ERR_LOCK_TIMED_OUT,
-                   "%s-%d: the append lock stayed held, last taken by process %u: is it stopped?",
-                   log->topic, log->partition,
-                   (unsigned)(kj_log_word(log, KJ_SLOT_OWNER) & UINT32_MAX)),
-            log->topic, log->partition, -1, -1);
-    return os == 0 ? 0 : kj_log_io_error(log, os, "locking", KJ_FILE_OTHER, 0, -1);
+    return os == 0 ? 0 : kj_log_lock_error(log, os, "append", KJ_SLOT_OWNER);
 }

@@ -50,7 +50,7 @@ enum kj_slot_word {
     KJ_SLOT_SYNCED_BASE = 33, /* segments below this base are wholly on disk, their names too */
     KJ_SLOT_FLUSH_WAITERS = 34,
     KJ_SLOT_PREPARED_POS = 35, /* pages of the active segment are ready up to here; a hint */
-    KJ_SLOT_FLUSHER = 36,      /* count of flushes done; informative */
+    KJ_SLOT_FLUSHER = 36,      /* as OWNER, of the flush lock */
     KJ_SLOT_LAST_WALL_MS = 37, /* time of the last append */
     KJ_SLOT_RECOVERY_POINT = 38, /* as in the recovery-point checkpoint */
     KJ_SLOT_CLEANED = 39,

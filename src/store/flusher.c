@@ -238,19 +238,14 @@ static int flush_where(struct kj_store *store, bool (*wanted)(struct kj_log *log
     return err;
 }
 
-static bool not_durable(struct kj_log *log)
-{
-    return kj_log_durable(log) < kj_log_end(log) && !kj_log_poisoned(log) && !kj_log_stale(log);
-}
-
 static bool acks_all_waiting(struct kj_log *log)
 {
     return kj_log_flush_due(log) && !kj_log_stale(log);
 }
 
-int kj_flush_everything(struct kj_store *store)
+int kj_flush_own(struct kj_store *store)
 {
-    return flush_where(store, not_durable);
+    return flush_where(store, kj_log_owes_flush);
 }
 
 int kj_store_flush(struct kj_store *store, struct kj_partition *const *partitions, size_t count)

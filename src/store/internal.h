@@ -295,8 +295,9 @@ void kj_wake_everybody(struct kj_store *store);
 /* --- flushing (flusher.c) --- */
 void kj_flusher_init(struct kj_flusher *flusher);
 void kj_flusher_destroy(struct kj_flusher *flusher);
-/* What this handle wrote and nobody flushed; before its descriptors go. */
-int kj_flush_everything(struct kj_store *store);
+/* What this handle wrote and nobody flushed; before its descriptors go. Not what it only read: who
+ * wrote that may be stopped in the middle of a flush of his own. */
+int kj_flush_own(struct kj_store *store);
 
 /* --- events (events.c) --- */
 void kj_events_init(struct kj_events *events, size_t max);

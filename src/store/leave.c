@@ -135,9 +135,9 @@ int kj_door_leave(struct kj_store *store)
     /* Another directory's files, or nobody's: nothing is written any more. */
     if (kj_shared_look_gone(shared, true))
         return kj_log_gone(shared, false);
-    /* Before the door, where it keeps nobody waiting: a descriptor with unflushed bytes is not
-     * closed. */
-    int flush_err = kj_flush_everything(store);
+    /* Before the door, where it keeps nobody waiting: a descriptor with unflushed bytes of its own is
+     * not closed. */
+    int flush_err = kj_flush_own(store);
     struct kj_err_saved why;
     if (flush_err != 0)
         kj_err_save(flush_err, &why);

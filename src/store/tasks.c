@@ -163,12 +163,15 @@ static bool wants_flush(struct kj_store *store, struct kj_partition *partition, 
     }
     if (partition->unflushed_since_ns == 0)
         partition->unflushed_since_ns = now_ns;
-    if (kj_slot_word(store, partition->slot_number, KJ_SLOT_SYNCED_BASE) <
-        kj_slot_word(store, partition->slot_number, KJ_SLOT_ACTIVE_BASE))
-        return true;
-    kj_topic_config(partition->topic, &config);
-    return config.flush_ms < INT64_MAX &&
-           (now_ns - partition->unflushed_since_ns) / 1000000 >= config.flush_ms;
+    bool due = kj_slot_word(store, partition->slot_number, KJ_SLOT_SYNCED_BASE) <
+               kj_slot_word(store, partition->slot_number, KJ_SLOT_ACTIVE_BASE);
+    if (!due) {
+        kj_topic_config(partition->topic, &config);
+        due = config.flush_ms < INT64_MAX &&
+              (now_ns - partition->unflushed_since_ns) / 1000000 >= config.flush_ms;
+    }
+    /* Whoever is at it already may be stopped: nobody waits for it here. */
+    return due && !kj_shared_lock_held(kj_shared_of(store), kj_flush_lock(partition->slot_number));
 }
 
 /* Bytes that are ready behind the end of one partition, roughly. */

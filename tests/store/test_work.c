@@ -641,6 +641,58 @@ static void topics_come_and_go_under_load(void **state)
     assert_true(is_clean(dir->path));
 }
 
+/* A neighbour that was stopped in the middle of a flush: who only reads neither waits for it when it
+ * does its work nor when it leaves; who wrote does, and the error says for whom. */
+static void readers_leave_beside_a_stopped_flush(void **state)
+{
+    const struct temp_dir *dir = *state;
+    struct kj_store_options options = test_options(dir->path);
+    struct kj_store *stopped, *reader, *writer;
+    struct kj_log_flush flush;
+    char owner[64];
+    options.rules.log_config = small_segments;
+    assert_ok(kj_store_open(&options, &stopped));
+    options.lock_timeout_ms = 300;
+    assert_ok(kj_store_open(&options, &reader));
+    assert_ok(kj_store_open(&options, &writer));
+    assert_ok(kj_topic_create(stopped, "t", 1, NULL, 0));
+    struct kj_topic *topic = topic_of(stopped, "t");
+    struct kj_log *log = kj_partition_log(partition_of(topic, 0));
+    struct kj_topic *read = topic_of(reader, "t"), *written = topic_of(writer, "t");
+    fill(partition_of(topic, 0), 20); /* several segments that nobody flushed */
+    assert_true(kj_log_owes_flush(log));
+    assert_ok(kj_log_flush_begin(log, true, &flush));
+    assert_ok(append_text(partition_of(written, 0), "mine", false, NULL));
+    assert_int_equal(count_records(partition_of(read, 0)), 21);
+    assert_false(kj_log_owes_flush(kj_partition_log(partition_of(read, 0))));
+
+    int64_t began_ns = kj_mono_ns(reader->clock);
+    assert_ok(kj_store_step(reader));
+    kj_topic_release(read);
+    assert_ok(kj_store_close(reader));
+    assert_true(kj_mono_ns(stopped->clock) - began_ns < 300000000);
+
+    (void)snprintf(owner, sizeof owner, "process %d (handle %u)", (int)getpid(),
+                   stopped->handle_number);
+    struct kj_partition *mine = partition_of(written, 0);
+    assert_err(kj_store_flush(writer, &mine, 1), KAJA_ERR_LOCK_TIMED_OUT);
+    assert_non_null(strstr(kaja_error_detail(), owner));
+    assert_non_null(strstr(kaja_error_detail(), "t-0: the flush lock"));
+    kj_topic_release(written);
+    assert_err(kj_store_close(writer), KAJA_ERR_LOCK_TIMED_OUT);
+
+    assert_ok(kj_log_flush_end(&flush, 0));
+    assert_true(kj_log_owes_flush(log) == false);
+    kj_topic_release(topic);
+    assert_ok(kj_store_close(stopped)); /* the last one sees to what the others left */
+    assert_true(is_clean(dir->path));
+    stopped = open_store(dir->path);
+    topic = topic_of(stopped, "t");
+    assert_int_equal(count_records(partition_of(topic, 0)), 21);
+    kj_topic_release(topic);
+    assert_ok(kj_store_close(stopped));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -657,6 +709,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_full_directory_says_so, setup, teardown),
         cmocka_unit_test_setup_teardown(events_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(topics_come_and_go_under_load, setup, teardown),
+        cmocka_unit_test_setup_teardown(readers_leave_beside_a_stopped_flush, setup, teardown),
     };
     prefer_memory();
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -240,10 +240,12 @@ struct kaja_store *kj_tool_open(const struct kj_args *args, struct kaja_conf *co
         set_or_exit(args, conf, "kaja.read.only", "true");
     if (mode != KJ_OPEN_CREATE)
         set_or_exit(args, conf, "kaja.create", "false");
+    const char *create = kaja_conf_get(conf, "kaja.create");
+    bool made = create != NULL && strcmp(create, "true") == 0; /* or the error says why not */
     struct kaja_store *store;
     int err = kaja_store_open(dir, conf, &store);
     kaja_conf_free(own);
-    if (err == KAJA_ERR_NO_DIRECTORY) {
+    if (err == KAJA_ERR_NO_DIRECTORY && !made) {
         kj_complain("no kaja directory at %s (--dir names another; kaja topics --create, kaja "
                     "produce and kaja demo make one)",
                     dir);

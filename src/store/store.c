@@ -90,6 +90,10 @@ static int open_root(struct kj_store *store)
                                .step = options->io_step,
                                .step_arg = options->step_arg};
     int os = kj_io_create(&io, &store->io);
+    if (os == ENOENT && io.create)
+        return kj_err(KAJA_ERR_NO_DIRECTORY,
+                      "%s cannot be made: %s (the directory above it must be there already)",
+                      options->path, strerror(os));
     if (os == ENOENT)
         return kj_err(KAJA_ERR_NO_DIRECTORY, "there is no kaja directory at %s", options->path);
     if (os == ENOTDIR)

@@ -103,6 +103,7 @@ static void paths_are_judged(void **state)
     assert_err(kj_store_open(&options, &store), KAJA_ERR_NOT_KAJA);
     (void)snprintf(path, sizeof path, "%s/a/b", dir->path);
     assert_err(kj_store_open(&options, &store), KAJA_ERR_NO_DIRECTORY);
+    assert_non_null(strstr(kaja_error_detail(), "a/b cannot be made: No such file or directory"));
 }
 
 static void after_a_kill_everything_is_recovered(void **state)

@@ -126,6 +126,12 @@ usage '[record-size], [payload-file], [payload-monotonic]' \
     producer-perf-test --topic t --num-records 1 --throughput -1
 usage 'Missing required argument "[num-records]"' consumer-perf-test --topic t
 
+# Commands that make one say why they could not, not which command would.
+for dir in nox/noy/noz /proc/kaja-test; do
+    failure "cannot be made: No such file or directory" topics --create --topic t --dir $dir
+    failure "cannot be made: No such file or directory" produce --topic t --dir $dir
+    ! grep -q 'topics --create' err || complain "the command that was run as the hint"
+done
 failure 'no kaja directory at ./kaja-data' topics --list
 failure 'no kaja directory at ./kaja-data' topics --describe
 failure 'no kaja directory at ./kaja-data' topics --delete --topic x

@@ -213,6 +213,40 @@ int kj_io_fs(struct kj_io *io, struct kj_io_fs *ret_fs)
     return err != 0 ? err : io->ops->fs(io, ret_fs);
 }
 
+/* By plain reads and writes. */
+static int copy_bytes(struct kj_file *from, struct kj_file *to, int64_t len)
+{
+    enum { PIECE = 1 << 18 };
+    uint8_t *piece = kj_alloc(PIECE);
+    if (piece == NULL)
+        return ENOMEM;
+    int err = 0;
+    for (int64_t pos = 0; pos < len && err == 0;) {
+        size_t wanted = len - pos < PIECE ? (size_t)(len - pos) : PIECE, got;
+        err = kj_io_pread(from, piece, wanted, pos, &got);
+        if (err == 0 && got < wanted)
+            err = EIO;
+        if (err == 0)
+            err = kj_io_pwrite(to, piece, wanted, pos);
+        pos += (int64_t)wanted;
+    }
+    kj_free(piece);
+    return err;
+}
+
+int kj_io_copy(struct kj_file *from, struct kj_file *to, int64_t len, bool *ret_shared)
+{
+    KJ_ASSERT(to->writable && len >= 0);
+    *ret_shared = false;
+    int err = step(to->io, "copy", to->path);
+    if (err != 0 || len == 0)
+        return err;
+    err = EOPNOTSUPP;
+    if (to->io->ops->copy != NULL && to->io->ops->copy == from->io->ops->copy)
+        err = to->io->ops->copy(from, to, len, ret_shared);
+    return err == EOPNOTSUPP ? copy_bytes(from, to, len) : err;
+}
+
 void kj_io_destroy(struct kj_io *io)
 {
     if (io != NULL)

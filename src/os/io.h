@@ -114,6 +114,9 @@ struct kj_io_ops {
     void (*unmap)(struct kj_io *io, const uint8_t *base, size_t len);
     int (*populate)(struct kj_file *file, int64_t pos, size_t len);
     int (*submit)(struct kj_io *io, struct kj_io_req *reqs, size_t count);
+    /* Faster than reading and writing; NULL, or EOPNOTSUPP with nothing done: kj_io_copy() reads
+     * and writes. Both files are of this table. */
+    int (*copy)(struct kj_file *from, struct kj_file *to, int64_t len, bool *ret_shared);
     int (*fs)(struct kj_io *io, struct kj_io_fs *ret_fs);
     void (*destroy)(struct kj_io *io);
 };
@@ -181,6 +184,11 @@ int kj_io_populate(struct kj_file *file, int64_t pos, size_t len);
  * errno of the first that failed. */
 int kj_io_submit(struct kj_io *io, struct kj_io_req *reqs, size_t count);
 int kj_io_fs(struct kj_io *io, struct kj_io_fs *ret_fs);
+/* Makes to, which is empty, a copy of the len bytes that from has; it may belong to another root.
+ * *ret_shared: the two share their blocks until one of them is written to (a reflink, FICLONE),
+ * which never makes them one file. Otherwise the kernel copies, or we do. Nobody writes to from
+ * meanwhile; EIO if it is shorter. */
+int kj_io_copy(struct kj_file *from, struct kj_file *to, int64_t len, bool *ret_shared);
 
 /* --- small things built on these (os/file.c), the same for every back end --- */
 

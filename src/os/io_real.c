@@ -147,7 +147,8 @@ static void real_destroy(struct kj_io *io)
         .truncate = real_truncate, .sync_dir = kj_names_sync_dir, .rename = kj_names_rename,       \
         .unlink = kj_names_unlink, .mkdir = kj_names_mkdir, .rmdir = kj_names_rmdir,               \
         .list = kj_names_list, .map = real_map, .unmap = real_unmap, .populate = real_populate,    \
-        .submit = (submit_function), .fs = kj_real_fs, .destroy = real_destroy                     \
+        .submit = (submit_function), .copy = kj_copy_file, .fs = kj_real_fs,                       \
+        .destroy = real_destroy                                                                    \
     }
 
 static const struct kj_io_ops posix_ops = REAL_OPS(kj_posix_submit);

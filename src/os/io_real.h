@@ -57,6 +57,9 @@ int kj_direct_fallocate(int fd, int mode, int64_t pos, int64_t len);
 /* Sets ret_errno and ret_len. */
 void kj_direct_carry_out(struct kj_io_req *req);
 
+/* io_copy.c */
+int kj_copy_file(struct kj_file *from, struct kj_file *to, int64_t len, bool *ret_shared);
+
 /* io_posix.c */
 int kj_posix_submit(struct kj_io *io, struct kj_io_req *reqs, size_t count);
 

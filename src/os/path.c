@@ -147,3 +147,40 @@ void kj_path_parent_close(struct kj_path_parent *parent)
     if (parent->owned)
         close(parent->fd);
 }
+
+/* Is it the directory dir_fd? *ret_top: there is nothing above it. */
+static int look_up(int dir_fd, const struct stat *outer, bool *ret_is, bool *ret_top)
+{
+    struct stat st, above;
+    if (fstat(dir_fd, &st) != 0 || fstatat(dir_fd, "..", &above, 0) != 0)
+        return errno;
+    *ret_is = st.st_dev == outer->st_dev && st.st_ino == outer->st_ino;
+    *ret_top = st.st_dev == above.st_dev && st.st_ino == above.st_ino;
+    return 0;
+}
+
+int kj_path_within(int inner_fd, int outer_fd, bool *ret_within)
+{
+    enum { DEPTH_MAX = KJ_PATH_MAX / 2 }; /* renamed while we climb, it could go on for ever */
+    struct stat outer;
+    if (fstat(outer_fd, &outer) != 0)
+        return errno;
+    int dir = inner_fd, err = 0;
+    bool is = false, top = false;
+    for (int depth = 0; err == 0; depth++) {
+        err = depth < DEPTH_MAX ? look_up(dir, &outer, &is, &top) : ELOOP;
+        if (err != 0 || is || top)
+            break;
+        int above = openat(dir, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (above < 0)
+            err = errno;
+        if (dir != inner_fd)
+            close(dir);
+        dir = above;
+    }
+    if (dir >= 0 && dir != inner_fd)
+        close(dir);
+    if (err == 0)
+        *ret_within = is;
+    return err;
+}

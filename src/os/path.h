@@ -40,4 +40,7 @@ int kj_path_parent_open(const struct kj_path_root *root, const char *path,
                         struct kj_path_parent *ret_parent);
 void kj_path_parent_close(struct kj_path_parent *parent);
 
+/* True if directory inner is outer or lies somewhere below it. */
+int kj_path_within(int inner_fd, int outer_fd, bool *ret_within);
+
 #endif

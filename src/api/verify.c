@@ -245,7 +245,7 @@ static int verify_all(struct verify *v)
     }
     v->clean = kj_io_stat(v->io, ".kafka_cleanshutdown", &stat) == 0;
     int err = kj_checkpoint_read(v->io, "recovery-point-offset-checkpoint", &v->points);
-    if (err == KAJA_ERR_DAMAGED) {
+    if (err == KAJA_ERR_DAMAGED || err == KAJA_ERR_NOT_KAJA) {
         found_file(v, KAJA_FINDING_INDEX, err, "recovery-point-offset-checkpoint",
                    kaja_error_detail());
         kj_checkpoint_init(&v->points);

@@ -13,6 +13,7 @@
 #include "base/assert.h"
 #include "base/err.h"
 #include "base/hash.h"
+#include "log/file_error.h"
 #include "log/file_names.h"
 #include "log/text_file.h"
 
@@ -186,5 +187,5 @@ int kj_checkpoint_write(struct kj_io *io, const char *path, const struct kj_chec
     KJ_ASSERT(len < room);
     int os = kj_io_replace_file(io, path, text, len, durable);
     kj_free(text);
-    return os == 0 ? 0 : kj_err_os(os, "writing %s", path);
+    return os == 0 ? 0 : kj_file_replace_error(io, os, path);
 }

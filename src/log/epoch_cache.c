@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/err.h"
+#include "log/file_error.h"
 #include "log/file_names.h"
 #include "log/text_file.h"
 
@@ -93,7 +94,7 @@ int kj_epochs_write(struct kj_io *io, const char *dir, const struct kj_epochs *e
     KJ_ASSERT(len < room);
     int os = kj_io_replace_file(io, path, text, len, durable);
     kj_free(text);
-    return os == 0 ? 0 : kj_err_os(os, "writing %s", path);
+    return os == 0 ? 0 : kj_file_replace_error(io, os, path);
 }
 
 bool kj_epochs_cut_end(struct kj_epochs *epochs, int64_t end)
@@ -171,5 +172,5 @@ int kj_partition_metadata_write(struct kj_io *io, const char *dir, const uint8_t
     memcpy(text, metadata_head, METADATA_HEAD_BYTES);
     kj_uuid_text(id, text + METADATA_HEAD_BYTES);
     int os = kj_io_replace_file(io, path, text, sizeof text - 1, durable);
-    return os == 0 ? 0 : kj_err_os(os, "writing %s", path);
+    return os == 0 ? 0 : kj_file_replace_error(io, os, path);
 }

@@ -29,6 +29,7 @@
 #include "base/err.h"
 #include "base/lock.h"
 #include "log/checkpoint.h"
+#include "log/file_error.h"
 #include "log/file_names.h"
 #include "log/index.h"
 #include "log/log.h"
@@ -101,6 +102,7 @@ struct kj_log {
     size_t segment_count, segment_capacity;
     kj_atomic_u64 seen_changes; /* CHANGES when the list was read */
     kj_atomic_u64 listed; /* 1 once the list was read */
+    bool index_in_the_way; /* (list_lock) an index is a link or something else than a file */
 
     struct kj_lock flush_lock; /* leaf: guards flushing */
     struct kj_cond flush_cond;

@@ -128,7 +128,9 @@ int kj_log_io_error(struct kj_log *log, int os_errno, const char *what, enum kj_
     if (os_errno == ENOENT && kj_log_stale(log))
         return kj_err_at(kj_err(KAJA_ERR_UNKNOWN_TOPIC_ID, "%s %s: the topic was deleted", what, path), log->topic,
                          log->partition, -1, pos);
-    int err = pos >= 0 ? kj_err_os(os_errno, "%s %s at %lld", what, path, (long long)pos)
+    int err = kind == KJ_FILE_OTHER ? 0 : kj_file_in_the_way(log->env->io, os_errno, path);
+    if (err == 0)
+        err = pos >= 0 ? kj_err_os(os_errno, "%s %s at %lld", what, path, (long long)pos)
                        : kj_err_os(os_errno, "%s %s", what, path);
     return kj_err_at(err, log->topic, log->partition, -1, pos);
 }
@@ -377,8 +379,15 @@ static int walk_tail(struct kj_log *log, struct kj_segment *active, struct kj_ta
     }
     uint32_t index_count, time_count, txn_count;
     if ((err = kj_segment_index_count(active, KJ_FILE_INDEX, &index_count)) != 0 ||
-        (err = kj_segment_index_count(active, KJ_FILE_TIMEINDEX, &time_count)) != 0 ||
-        (err = kj_segment_index_count(active, KJ_FILE_TXNINDEX, &txn_count)) != 0)
+        (err = kj_segment_index_count(active, KJ_FILE_TIMEINDEX, &time_count)) != 0)
+        goto out;
+    err = kj_segment_index_count(active, KJ_FILE_TXNINDEX, &txn_count);
+    if (err == KAJA_ERR_NOT_KAJA) { /* whoever asks for aborted transactions is told */
+        kj_err_clear();
+        txn_count = 0;
+        err = 0;
+    }
+    if (err != 0)
         goto out;
     tail.index_count = index_count;
     tail.time_count = time_count;
@@ -473,6 +482,17 @@ static int load_read_only(struct kj_log *log, int64_t recovery_point, int64_t lo
     return 0;
 }
 
+/* Recovery makes leader-epoch-checkpoint anew from the batches. Any other error is for those who append:
+ * nobody reads by it. */
+static bool epochs_damaged(struct kj_log *log)
+{
+    struct kj_epochs epochs = {0};
+    int err = kj_epochs_read(log->env->io, log->dir, &epochs);
+    kj_epochs_free(&epochs);
+    kj_err_clear();
+    return err == KAJA_ERR_DAMAGED;
+}
+
 static int load_locked(struct kj_log *log, int64_t recovery_point, int64_t log_start, bool *ret_recover)
 {
     *ret_recover = false;
@@ -488,6 +508,10 @@ static int load_locked(struct kj_log *log, int64_t recovery_point, int64_t log_s
         if (os != 0)
             return kj_log_io_error(log, os, "flushing", KJ_FILE_OTHER, 0, -1);
         KJ_TRY(kj_segments_list(log));
+    }
+    if (log->index_in_the_way || epochs_damaged(log)) {
+        *ret_recover = true;
+        return 0;
     }
     struct kj_tail tail;
     enum kj_scan_result stop;

@@ -47,6 +47,11 @@ static bool lacks_index(struct kj_log *log, struct kj_segment *segment)
 {
     char path[KJ_PATH_MAX];
     struct kj_io_stat stat;
+    for (int kind = KJ_FILE_INDEX; kind <= KJ_FILE_TXNINDEX && log->index_in_the_way; kind++) {
+        kj_file_path(path, log->dir, (enum kj_file_kind)kind, segment->base_offset);
+        if (kj_not_a_file(log->env->io, path))
+            return true;
+    }
     kj_file_path(path, log->dir, KJ_FILE_INDEX, segment->base_offset);
     return kj_io_stat(log->env->io, path, &stat) == ENOENT;
 }

@@ -34,6 +34,10 @@ int kj_recover_cut(struct kj_log *log, struct kj_segment *segment, int64_t bytes
 /* Snapshots behind end, or of no use, go. */
 int kj_recover_snapshots(struct kj_log *log, int64_t end);
 
+/* What stands under an index's name and is no regular file goes aside, "<index>.aside": nothing in it is
+ * needed. */
+int kj_recover_clear_index(struct kj_log *log, struct kj_segment *segment, enum kj_file_kind kind);
+
 /* --- recover_segment.c --- */
 /* Reads the segment past the page cache, rebuilds its indexes, repairs or splits. *ret_split: a new
  * segment appeared behind it, the list was read anew. */

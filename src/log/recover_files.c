@@ -165,6 +165,21 @@ int kj_recover_snapshots(struct kj_log *log, int64_t end)
     return err;
 }
 
+int kj_recover_clear_index(struct kj_log *log, struct kj_segment *segment, enum kj_file_kind kind)
+{
+    char path[KJ_PATH_MAX], aside[KJ_PATH_MAX + 16];
+    kj_file_path(path, log->dir, kind, segment->base_offset);
+    if (!kj_not_a_file(log->env->io, path))
+        return 0;
+    snprintf(aside, sizeof aside, "%s.aside", path);
+    int os = kj_io_rename(log->env->io, path, aside);
+    if (os != 0)
+        return kj_log_io_error(log, os, "putting aside", kind, segment->base_offset, -1);
+    kj_log_tell(log, KAJA_EVENT_DAMAGE, KAJA_ERR_NOT_KAJA, segment->base_offset, -1,
+                "%s is no regular file: it is now %s, the index is made anew from the batches", path, aside);
+    return 0;
+}
+
 /* --- bytes --- */
 
 enum { COPY_BYTES = 1 << 18 };

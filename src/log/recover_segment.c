@@ -380,6 +380,9 @@ static int prepare_indexes(struct kj_reading *reading)
     char path[KJ_PATH_MAX];
     struct kj_io_stat stat;
     kj_segment_close(segment);
+    KJ_TRY(kj_recover_clear_index(log, segment, KJ_FILE_TXNINDEX));
+    KJ_TRY(kj_recover_clear_index(log, segment, KJ_FILE_TIMEINDEX));
+    KJ_TRY(kj_recover_clear_index(log, segment, KJ_FILE_INDEX));
     kj_file_path(path, log->dir, KJ_FILE_INDEX, segment->base_offset);
     int os = kj_io_unlink(log->env->io, path);
     if (os != 0 && os != ENOENT)

@@ -43,6 +43,7 @@ struct listing {
     const char *dir;
     int64_t *bases;
     size_t count, capacity;
+    bool index_in_the_way;
     int err;
 };
 
@@ -53,7 +54,12 @@ static int note_name(void *arg, const char *name, enum kj_io_type type)
     enum kj_file_suffix suffix;
     int64_t offset;
     kj_file_name_parse(name, &kind, &suffix, &offset);
-    if (kind != KJ_FILE_LOG || suffix != KJ_SUFFIX_NONE)
+    if (suffix != KJ_SUFFIX_NONE)
+        return 0;
+    if (type != KJ_IO_FILE &&
+        (kind == KJ_FILE_INDEX || kind == KJ_FILE_TIMEINDEX || kind == KJ_FILE_TXNINDEX))
+        listing->index_in_the_way = true;
+    if (kind != KJ_FILE_LOG)
         return 0;
     if (type != KJ_IO_FILE) { /* passing over it would give its offsets away a second time */
         listing->err = kj_err(KAJA_ERR_NOT_KAJA, "%s/%s is a link or something else than a file: what it leads to "
@@ -133,6 +139,7 @@ static int list_locked(struct kj_log *log)
         if (listing.count > 0)
             qsort(listing.bases, listing.count, sizeof *listing.bases, by_offset);
         err = replace_list(log, &listing);
+        log->index_in_the_way = listing.index_in_the_way;
     }
     if (err == 0)
         kj_store_release(&log->seen_changes, changes);
@@ -252,6 +259,13 @@ int kj_segment_index_count(struct kj_segment *segment, enum kj_file_kind kind, u
     kj_file_path(path, log->dir, kind, segment->base_offset);
     int os = kj_io_stat(log->env->io, path, &stat);
     if (os == ENOENT) {
+        *ret_count = 0;
+        return 0;
+    }
+    if (os == 0 && stat.type != KJ_IO_FILE) {
+        /* Without the others reading is slower; without this one it would show what was aborted. */
+        if (kind == KJ_FILE_TXNINDEX)
+            return kj_log_io_error(log, EINVAL, "looking at", kind, segment->base_offset, -1);
         *ret_count = 0;
         return 0;
     }

@@ -26,6 +26,7 @@
 #include "base/assert.h"
 #include "base/crc32c.h"
 #include "base/err.h"
+#include "log/file_error.h"
 #include "log/file_names.h"
 #include "log/producer_table.h"
 
@@ -177,7 +178,7 @@ int kj_producers_read(struct kj_producers *producers, struct kj_io *io, const ch
     if (os == EFBIG)
         return kj_err(KAJA_ERR_DAMAGED, "%s is larger than %d bytes", path, FILE_MAX);
     if (os != 0)
-        return kj_err_os(os, "reading %s", path);
+        return kj_file_error(io, os, "reading", path);
     struct kj_producers fresh = {0};
     int err = decode_into(&fresh, bytes, len);
     kj_free(bytes);
@@ -219,5 +220,5 @@ int kj_producers_write(const struct kj_producers *producers, struct kj_io *io, c
     kj_put_be32(bytes + CRC_AT, kj_crc32c(0, bytes + COVERED_AT, len - COVERED_AT));
     int os = kj_io_replace_file(io, path, bytes, len, durable);
     kj_free(bytes);
-    return os == 0 ? 0 : kj_err_os(os, "writing %s", path);
+    return os == 0 ? 0 : kj_file_replace_error(io, os, path);
 }

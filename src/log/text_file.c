@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/err.h"
+#include "log/file_error.h"
 
 #include <errno.h>
 #include <string.h>
@@ -19,7 +20,7 @@ int kj_text_read(struct kj_io *io, const char *path, size_t max_bytes, uint8_t *
     if (os == EFBIG)
         return kj_err(KAJA_ERR_DAMAGED, "%s is larger than %zu bytes", path, max_bytes);
     if (os != 0)
-        return kj_err_os(os, "reading %s", path);
+        return kj_file_error(io, os, "reading", path);
     return 0;
 }
 

@@ -27,7 +27,7 @@ struct kj_text_file {
 };
 
 /* Reads the file up to its entries. path must stay. On success kj_text_close() is due.
- * DAMAGED, KAFKA_STORAGE_ERROR, OUT_OF_MEMORY. */
+ * DAMAGED, NOT_KAJA (no regular file), KAFKA_STORAGE_ERROR, OUT_OF_MEMORY. */
 int kj_text_open(struct kj_io *io, const char *path, struct kj_text_file *ret_file);
 void kj_text_close(struct kj_text_file *file);
 

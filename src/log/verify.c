@@ -72,6 +72,12 @@ static int failed(int os, const char *what, const char *path)
 
 /* --- the directory --- */
 
+static bool is_needed(const char *name, enum kj_file_kind kind)
+{
+    return kind == KJ_FILE_LOG || kind == KJ_FILE_INDEX || kind == KJ_FILE_TIMEINDEX ||
+           kind == KJ_FILE_TXNINDEX || strcmp(name, "leader-epoch-checkpoint") == 0;
+}
+
 static int note_name(void *arg, const char *name, enum kj_io_type type)
 {
     struct verify *v = arg;
@@ -86,6 +92,10 @@ static int note_name(void *arg, const char *name, enum kj_io_type type)
     if (kind == KJ_FILE_DAMAGED) {
         find_at(v, KAJA_FINDING_FOREIGN, 0, path, offset, -1, -1,
                 "bytes that an earlier recovery set aside");
+    } else if (type != KJ_IO_FILE && suffix == KJ_SUFFIX_NONE && is_needed(name, kind)) {
+        find_at(v, kind == KJ_FILE_LOG ? KAJA_FINDING_DAMAGE : KAJA_FINDING_INDEX, KAJA_ERR_NOT_KAJA,
+                path, offset, -1, -1,
+                "a link or something else than a file: it is neither read nor written");
     } else if (type != KJ_IO_FILE || (kind == KJ_FILE_OTHER && !temporary &&
                                       strcmp(name, "leader-epoch-checkpoint") != 0 &&
                                       strcmp(name, "partition.metadata") != 0)) {
@@ -401,7 +411,7 @@ static void end_index(struct verify *v, struct kj_index_walk *walk)
     bool closed = v->next_base != INT64_MAX;
     if (!v->index_judged)
         return;
-    if (walk->file == NULL && v->scan.limit > 0)
+    if (walk->file == NULL && v->scan.limit > 0 && !walk->in_the_way)
         index_finding(v, walk->path, -1, "the index is missing");
     kj_index_walk_end(walk, closed && !v->options->live && !v->told);
     if (walk->bad_pos >= 0)
@@ -422,8 +432,8 @@ static int check_txn_index(struct verify *v)
     struct kj_io_stat stat;
     kj_file_path(path, v->options->dir, KJ_FILE_TXNINDEX, v->base);
     int os = kj_io_open(v->options->io, path, KJ_IO_READ, &file);
-    if (os == ENOENT)
-        return 0;
+    if (os == ENOENT || (os != 0 && kj_not_a_file(v->options->io, path)))
+        return 0; /* what is in the way was told when the directory was read */
     if (os != 0)
         return failed(os, "opening", path);
     if ((os = kj_io_stat_file(file, &stat)) != 0) {
@@ -494,6 +504,23 @@ static int verify_segment(struct verify *v, size_t i)
     return err;
 }
 
+/* leader-epoch-checkpoint is replaced without a flush as appends go on: a crash may tear it. */
+static int check_epochs(struct verify *v)
+{
+    char path[KJ_PATH_MAX];
+    struct kj_epochs epochs = {0};
+    int err = kj_epochs_read(v->options->io, v->options->dir, &epochs);
+    kj_epochs_free(&epochs);
+    if (err != KAJA_ERR_DAMAGED)
+        return err == KAJA_ERR_NOT_KAJA ? 0 : err; /* that was told when the directory was read */
+    bool ordinary = !v->options->live && !v->options->clean;
+    (void)snprintf(path, sizeof path, "%s/leader-epoch-checkpoint", v->options->dir);
+    find_at(v, ordinary ? KAJA_FINDING_UNFLUSHED_TAIL : KAJA_FINDING_INDEX,
+            ordinary ? 0 : KAJA_ERR_DAMAGED, path, -1, -1, -1, "%s (rebuilt at the next open)",
+            kaja_error_detail());
+    return 0;
+}
+
 /* What was flushed once, or published to those who are at work, has its end in the last segment: no
  * crash, no retention and no compaction moves that back. */
 static void check_end(struct verify *v)
@@ -522,6 +549,8 @@ int kj_verify_partition(const struct kj_verify_options *options, struct kj_verif
         err = verify_segment(v, i);
     if (err == 0)
         check_end(v);
+    if (err == 0)
+        err = check_epochs(v);
     kj_buffer_free(&v->bytes);
     kj_buffer_free(&v->plain);
     kj_free(v->bases);

@@ -91,6 +91,7 @@ int kj_index_walk_open(struct kj_index_walk *walk, struct kj_io *io, const char 
     struct kj_io_stat stat;
     walk->kind = kind;
     walk->file = NULL;
+    walk->in_the_way = false;
     walk->base_offset = base_offset;
     walk->exact = exact;
     walk->size = walk->at = walk->piece_pos = 0;
@@ -104,7 +105,8 @@ int kj_index_walk_open(struct kj_index_walk *walk, struct kj_io *io, const char 
     if (os != 0) {
         walk->file = NULL;
         walk->ended = true;
-        return os == ENOENT ? 0 : os;
+        walk->in_the_way = os != ENOENT && kj_not_a_file(io, walk->path);
+        return os == ENOENT || walk->in_the_way ? 0 : os;
     }
     os = kj_io_stat_file(walk->file, &stat);
     walk->size = os == 0 ? stat.size : 0;

@@ -12,6 +12,7 @@ struct kj_index_walk {
     enum kj_file_kind kind;
     char path[KJ_PATH_MAX];
     struct kj_file *file; /* NULL: there is none */
+    bool in_the_way;      /* because it is no regular file */
     int64_t base_offset;
     bool exact; /* entries are as kaja makes them; Kafka's may stand for several batches */
     int64_t size;

@@ -175,6 +175,8 @@ static void link_loaded(struct kj_store *store, struct kj_partition *partition)
     partition->loaded_next = store->loaded;
     if (store->loaded != NULL)
         store->loaded->loaded_prev = partition;
+    else
+        kj_store_poke(store); /* from now on there is something to do each second */
     store->loaded = partition;
 }
 

@@ -240,7 +240,7 @@ int kj_store_check_forked(struct kj_store *store)
 int kj_store_check(struct kj_store *store)
 {
     KJ_TRY(kj_store_check_forked(store));
-    return kj_log_gone(kj_shared_of(store), false);
+    return kj_store_gone(store) ? kj_log_gone(kj_shared_of(store), false) : 0;
 }
 
 int kj_store_check_now(struct kj_store *store)

@@ -523,7 +523,7 @@ static int64_t append_ripe(struct kj_sender *sender, struct kj_accumulator *acc,
                          : INT64_MAX / 2;
     /* Somebody waits for memory that open batches hold. */
     bool wanted = kj_buffer_pool_wanted(&sender->pool);
-    bool gone = kj_store_gone(sender->store); /* all of it fails, and there is nothing to wait for */
+    bool gone = kj_store_gone(sender->store); /* all of it fails: there is nothing to wait for */
     kj_lock_acquire(&acc->lock);
     if ((wanted || gone || (eager && linger == 0)) && !kj_accumulator_empty(acc))
         acc->drain_wanted = true;

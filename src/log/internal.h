@@ -47,6 +47,7 @@ struct kj_segment {
     int64_t first_batch_max_timestamp; /* (append lock) INT64_MIN: not read yet */
     int64_t max_timestamp; /* (s) of a closed segment, INT64_MIN: not read yet; -1 none */
     int64_t max_ts_offset; /* (s) */
+    bool gap_told; /* (s) a reader came over missing offsets to this one, and said so */
     /* (f) open descriptors and the map */
     struct kj_file *files[KJ_SEGMENT_FILES];
     struct kj_view *view;
@@ -80,7 +81,7 @@ struct kj_log {
     void *news_arg;
 
     struct kj_lock append_lock;
-    kj_atomic_u64 own_end; /* END behind the last append of this handle; written under append_lock */
+    kj_atomic_u64 own_end; /* (append_lock) END behind the last append of this handle */
     struct kj_log_config config; /* written under append_lock and segments_lock, read under either */
     kj_atomic_u64 segment_bytes; /* the config's, for those who hold neither */
     int64_t roll_jitter_ms;
@@ -159,6 +160,9 @@ void kj_log_tell(struct kj_log *log, int kind, int error, int64_t offset, int64_
                  const char *format, ...) __attribute__((format(printf, 6, 7)));
 /* Tells it if a recovered log ends below its recovery point: something flushed is lost. */
 void kj_log_tell_shorter(struct kj_log *log, int64_t recovery_point, int64_t end);
+
+/* Tells that the offsets [from, to) in front of the segment that begins at base_offset are lost. */
+void kj_log_tell_gap(struct kj_log *log, int64_t base_offset, int64_t from, int64_t to);
 
 /* Takes append_lock and the append lock; checks id, state, poison (unless poison_ok); finishes what a
  * dead holder left; brings the list of segments up to date. */

@@ -110,8 +110,8 @@ int kj_log_gone(struct kj_shared *shared, bool look)
     if (look ? !kj_shared_look_gone(shared, false) : !kj_shared_gone(shared))
         return 0;
     return kj_err(KAJA_ERR_NO_DIRECTORY,
-                  "the directory was removed, or replaced by another one, while it was open here: close "
-                  "everything and open it again");
+                  "the directory was removed, or replaced by another one, while it was open here: "
+                  "close everything and open it again");
 }
 
 int kj_log_io_error(struct kj_log *log, int os_errno, const char *what, enum kj_file_kind kind,
@@ -147,6 +147,15 @@ void kj_log_tell(struct kj_log *log, int kind, int error, int64_t offset, int64_
     va_end(args);
     struct kj_log_news news = {.kind = kind, .error = error, .offset = offset, .end_offset = end_offset, .text = text};
     log->news(log->news_arg, &news);
+}
+
+void kj_log_tell_gap(struct kj_log *log, int64_t base_offset, int64_t from, int64_t to)
+{
+    char path[KJ_PATH_MAX];
+    kj_file_path(path, log->dir, KJ_FILE_LOG, base_offset);
+    kj_log_tell(log, KAJA_EVENT_DAMAGE, KAJA_ERR_DAMAGED, from, to,
+                "offsets %lld to %lld in front of %s are lost, what follows is kept", (long long)from,
+                (long long)to - 1, path);
 }
 
 /* --- the tail hints --- */
@@ -296,8 +305,8 @@ int kj_log_lock_error(struct kj_log *log, int os_errno, const char *which, enum 
         return kj_log_io_error(log, os_errno, "locking", KJ_FILE_OTHER, 0, -1);
     uint64_t last = kj_log_word(log, owner);
     return kj_err_at(kj_err(KAJA_ERR_LOCK_TIMED_OUT,
-                            "%s-%d: the %s lock stayed held for %lld ms, last taken by process %u (handle "
-                            "%u): is it stopped?",
+                            "%s-%d: the %s lock stayed held for %lld ms, last taken by process %u "
+                            "(handle %u): is it stopped?",
                             log->topic, log->partition, which,
                             (long long)(log->env->lock_timeout_ns / 1000000),
                             (unsigned)(last & UINT32_MAX), (unsigned)(last >> 32)),

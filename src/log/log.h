@@ -135,8 +135,8 @@ int kj_log_append(struct kj_log *log, struct kj_append_batch *batches, size_t co
                   enum kj_append_origin origin);
 
 /* NO_DIRECTORY once the directory was removed, or replaced by another one, while this handle has it
- * open: what goes into its files from then on is seen by nobody. look: asks the kernel, one fstat();
- * else what is known already. */
+ * open: what goes into its files from then on is seen by nobody. look: asks the kernel, one
+ * fstat(); else what is known already. */
 int kj_log_gone(struct kj_shared *shared, bool look);
 
 /* --- offsets; cheap, lock-free --- */

@@ -246,8 +246,8 @@ int kj_settle_leftovers(struct kj_store *store);
  * INVALID_PARTITIONS. Changes nothing on disk: kj_adopt_ids() does, afterwards. */
 int kj_adopt(struct kj_store *store, struct kj_catalog *catalog, bool *ret_changed);
 int kj_adopt_ids(struct kj_store *store, const struct kj_catalog *catalog);
-/* What a directory with a partition's name has in it. PARTITION: a file that every partition has, of
- * Kafka's or ours. Everything else is somebody else's. */
+/* What a directory with a partition's name has in it. PARTITION: a file that every partition has,
+ * of Kafka's or ours. Everything else is somebody else's. */
 enum kj_dir_content { KJ_DIR_EMPTY, KJ_DIR_PARTITION, KJ_DIR_FOREIGN };
 int kj_dir_look(struct kj_io *io, const char *dir, enum kj_dir_content *ret_content);
 /* True if the root holds a catalog or a partition directory. */

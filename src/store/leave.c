@@ -135,8 +135,8 @@ int kj_door_leave(struct kj_store *store)
     /* Another directory's files, or nobody's: nothing is written any more. */
     if (kj_shared_look_gone(shared, true))
         return kj_log_gone(shared, false);
-    /* Before the door, where it keeps nobody waiting: a descriptor with unflushed bytes of its own is
-     * not closed. */
+    /* Before the door, where it keeps nobody waiting: a descriptor with unflushed bytes of this
+     * handle is not closed. */
     int flush_err = kj_flush_own(store);
     struct kj_err_saved why;
     if (flush_err != 0)

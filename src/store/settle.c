@@ -6,8 +6,8 @@
  *     target > partitions   the directories are made; if that fails they go again, and target goes
  * back deleting              the slots lose their ids, the directories are renamed and removed
  *
- * Files with names that no log gives are not ours to remove. A directory that holds some is kept, as
- * <topic>-<partition>.<id>-stray, and an event names it.
+ * Files with names that no log gives are not ours to remove. A directory that holds some is kept,
+ * as <topic>-<partition>.<id>-stray, and an event names it.
  *
  * Every step may be repeated. A topic leaves the catalog only when its directories are gone for
  * good, or they would be adopted as a topic that nobody knows.
@@ -89,8 +89,8 @@ static int keep_foreign(struct kj_store *store, const char *dir, const char *for
     kj_store_background_error(
         store,
         kj_err(KAJA_ERR_NOT_KAJA,
-               "what is left of a deleted partition is kept as %s: %s in it is no file of a log", kept,
-               foreign),
+               "what is left of a deleted partition is kept as %s: %s in it is no file of a log",
+               kept, foreign),
         NULL, -1);
     kj_err_clear();
     return 0;

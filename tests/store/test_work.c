@@ -641,8 +641,8 @@ static void topics_come_and_go_under_load(void **state)
     assert_true(is_clean(dir->path));
 }
 
-/* A neighbour that was stopped in the middle of a flush: who only reads neither waits for it when it
- * does its work nor when it leaves; who wrote does, and the error says for whom. */
+/* A neighbour that was stopped in the middle of a flush: who only reads neither waits for it when
+ * it does its work nor when it leaves; who wrote does, and the error says for whom. */
 static void readers_leave_beside_a_stopped_flush(void **state)
 {
     const struct temp_dir *dir = *state;

@@ -133,6 +133,13 @@ static int begin_group(struct kj_log *log, struct group *group, const struct kj_
     if (group->active == NULL)
         return batch_error(log, kj_err(KAJA_ERR_DAMAGED, "%s has no segment", log->dir));
     int64_t last_time;
+    int64_t base = group->active->base_offset;
+    if (base != (int64_t)kj_log_word(log, KJ_SLOT_ACTIVE_BASE)) {
+        /* The tail is another segment's: written here, the batch would lie on top of others. */
+        kj_segment_release(group->active);
+        return batch_error(log, kj_err_at(kj_err(KAJA_ERR_DAMAGED, "%s lost its active segment", log->dir),
+                                          log->topic, log->partition, tail->end, -1));
+    }
     int err = kj_log_last_time(log, group->active, tail, &last_time);
     if (err == 0 && tail->pos == 0 && log->config.preallocate)
         err = kj_segment_allocate(log, group->active->base_offset);
@@ -187,7 +194,23 @@ static int add_to_group(struct kj_log *log, struct group *group, struct kj_appen
     b->ret_base_offset = base;
     if (b->durable)
         group->flush_wanted = group->indexer.tail.end;
+    if (group->start_pos == 0 && group->count == 1)
+        group->active->first_batch_max_timestamp = batch->max_timestamp;
     return 0;
+}
+
+/* Nothing of the group is in the log, nor does anything remember it. */
+static void fail_group(struct kj_log *log, struct group *group, int err)
+{
+    if (group->following)
+        log->producers_end = -1; /* it knew of batches that are not there: read it anew */
+    log->last_time_end = -1;
+    if (group->start_pos == 0)
+        group->active->first_batch_max_timestamp = INT64_MIN;
+    for (int i = 0; i < group->count; i++) {
+        group->members[i]->ret_error = err;
+        group->members[i]->ret_base_offset = -1;
+    }
 }
 
 static int write_txns(struct kj_log *log, struct group *group)
@@ -262,11 +285,7 @@ static int write_group(struct kj_log *log, struct group *group, struct kj_tail *
         /* If even zeroing fails the intent stands, and the next holder of the lock tries. */
         if (kj_intent_undo_append(log, group->active, group->start_pos, reach) == 0)
             kj_log_set_word(log, KJ_SLOT_INTENT, KJ_INTENT_NONE);
-        if (group->following)
-            log->producers_end = -1; /* it knew of batches that are not there: read it anew */
-        log->last_time_end = -1;
-        for (int i = 0; i < group->count; i++)
-            group->members[i]->ret_error = err;
+        fail_group(log, group, err);
         return kj_err_restore(&why);
     }
     publish(log, group);
@@ -306,8 +325,13 @@ static int append_group(struct kj_log *log, struct kj_append_batch *batches, siz
             if (group.count > 0)
                 break; /* what fits goes down first */
             end_group(&group);
-            KJ_TRY(kj_roll(log, tail));
-            KJ_TRY(begin_group(log, &group, tail));
+            err = kj_roll(log, tail);
+            if (err == 0)
+                err = begin_group(log, &group, tail);
+            if (err != 0) {
+                b->ret_error = err;
+                return err;
+            }
         }
         err = add_to_group(log, &group, b, &batch);
         if (err != 0) {
@@ -318,8 +342,8 @@ static int append_group(struct kj_log *log, struct kj_append_batch *batches, siz
     }
     if (err == 0)
         err = write_group(log, &group, tail);
-    else if (group.following)
-        log->producers_end = -1;
+    else
+        fail_group(log, &group, err);
     end_group(&group);
     return err == 0 && stopped.code != 0 ? kj_err_restore(&stopped) : err;
 }

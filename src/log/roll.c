@@ -27,8 +27,10 @@ static int first_batch_timestamp(struct kj_log *log, struct kj_segment *active, 
         if (os != 0)
             return kj_log_io_error(log, os, "reading", KJ_FILE_LOG, active->base_offset, 0);
         struct kj_batch batch;
-        if (len < sizeof head || kj_batch_look(head, SIZE_MAX, &batch) != KJ_BATCH_OK)
-            batch.max_timestamp = -1;
+        if (len < sizeof head || kj_batch_look(head, SIZE_MAX, &batch) != KJ_BATCH_OK) {
+            *ret_timestamp = -1; /* not remembered: it may still come */
+            return 0;
+        }
         active->first_batch_max_timestamp = batch.max_timestamp;
     }
     *ret_timestamp = active->first_batch_max_timestamp;
@@ -196,9 +198,10 @@ int kj_roll(struct kj_log *log, struct kj_tail *tail)
         kj_log_set_word(log, KJ_SLOT_INTENT, KJ_INTENT_ROLL);
         kj_log_point(log, "roll: intent");
         err = begin_segment(log, old, tail);
-        if (err == 0)
+        bool published = err == 0;
+        if (published)
             err = kj_roll_publish(log, tail);
-        if (err != 0) {
+        if (!published) {
             /* The old segment, trimmed, goes on as the active one; the closing time entry lies behind
              * its count and the files at END are made anew by the next try. */
             log->last_time_end = -1;
@@ -206,7 +209,10 @@ int kj_roll(struct kj_log *log, struct kj_tail *tail)
             kj_file_path(path, log->dir, KJ_FILE_LOG, (int64_t)kj_log_word(log, KJ_SLOT_INTENT_A));
             (void)kj_io_unlink(log->env->io, path); /* if it stays, ACTIVE_BASE says it is none */
         }
-        kj_log_set_word(log, KJ_SLOT_INTENT, KJ_INTENT_NONE);
+        /* Published, but not seen by this handle: the intent stands, and the next holder of the lock
+         * looks again. Nobody may take the old segment for the active one. */
+        if (!published || err == 0)
+            kj_log_set_word(log, KJ_SLOT_INTENT, KJ_INTENT_NONE);
         if (log->has_slot)
             kj_shared_unlock(log->env->shared, kj_prepare_lock(log->slot_number), UINT32_MAX);
     }

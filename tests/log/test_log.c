@@ -5,8 +5,10 @@
  */
 #include "fixture.h"
 
+#include "base/alloc.h"
 #include "log/internal.h"
 
+#include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -636,6 +638,145 @@ static void test_preallocate(void **state)
     fixture_end(&fixture);
 }
 
+static int lists_until_failure;
+
+static int fail_list(void *arg, const char *op, const char *path)
+{
+    (void)arg, (void)path;
+    return strcmp(op, "list") == 0 && lists_until_failure > 0 && --lists_until_failure == 0 ? EMFILE : 0;
+}
+
+/* A roll whose new segment this handle cannot see: nothing is written over the old one. */
+static void test_roll_not_seen(void **state)
+{
+    (void)state;
+    for (int at = 1; at <= 3; at++) {
+        struct fixture fixture;
+        struct handle h;
+        char value[301];
+        fixture_begin(&fixture);
+        fixture.config.segment_bytes = 1000;
+        fixture_create_files(&fixture);
+        handle_open(&h, &fixture, true);
+        assert_ok(kj_log_load(h.log, -1, -1));
+        memset(value, 'a', 300);
+        value[300] = 0;
+        append_one(h.log, T, value, false);
+        append_one(h.log, T, value, false);
+        char *before = read_all(h.log);
+        lists_until_failure = at;
+        h.io->step = fail_list;
+        int good = 0;
+        for (int i = 0; i < 4; i++) {
+            maker_begin(&maker);
+            maker_add(&maker, T, NULL, value);
+            good += maker_append(&maker, h.log, KJ_APPEND_TRUSTED, false, NULL) == 0;
+        }
+        h.io->step = NULL;
+        assert_true(good >= 3);
+        assert_int_equal(kj_log_end(h.log), 2 + good);
+        char *after = read_all(h.log);
+        assert_int_equal(strncmp(before, after, strlen(before)), 0);
+        free(before);
+        free(after);
+        handle_close(&h);
+        fixture_end(&fixture);
+    }
+}
+
+/* count batches of one record, 300 bytes each, a day apart if days. */
+static void make_batches(struct kj_append_batch *batches, int count, bool days)
+{
+    static struct maker makers[20];
+    static struct kj_buffer out;
+    char value[301];
+    memset(value, 'a', 300);
+    value[300] = 0;
+    memset(batches, 0, (size_t)count * sizeof *batches);
+    for (int i = 0; i < count; i++) {
+        maker_begin(&makers[i]);
+        maker_add(&makers[i], T + (days ? i * INT64_C(86400000) : 0), NULL, value);
+        assert_ok(kj_batch_writer_seal(&makers[i].writer, &makers[i].seal, &out, &batches[i].bytes,
+                                       &batches[i].len));
+        batches[i].ret_base_offset = -1;
+    }
+}
+
+static long allocations_until_failure;
+
+static int fail_allocation(void *arg)
+{
+    (void)arg;
+    return allocations_until_failure > 0 && --allocations_until_failure == 0;
+}
+
+/* Whichever allocation of an append fails: a batch without error is in the log. */
+static void test_append_out_of_memory(void **state)
+{
+    (void)state;
+    int failures = 0;
+    for (long at = 1; at < 100; at++) {
+        struct fixture fixture;
+        struct handle h;
+        struct kj_append_batch batches[20];
+        fixture_begin(&fixture);
+        fixture.config.index_interval_bytes = 100;
+        fixture_create_files(&fixture);
+        handle_open(&h, &fixture, true);
+        assert_ok(kj_log_load(h.log, -1, -1));
+        append_one(h.log, T, "x", false);
+        make_batches(batches, 20, false);
+        allocations_until_failure = at;
+        kj_alloc_set_hook(fail_allocation, NULL);
+        failures += kj_log_append(h.log, batches, 20, KJ_APPEND_TRUSTED) != 0;
+        kj_alloc_set_hook(NULL, NULL);
+        bool over = allocations_until_failure > 0;
+        allocations_until_failure = 0;
+        for (int i = 0; i < 20; i++)
+            assert_true(batches[i].ret_error != 0 || batches[i].ret_base_offset < kj_log_end(h.log));
+        handle_close(&h);
+        fixture_end(&fixture);
+        if (over)
+            break;
+    }
+    assert_true(failures > 0);
+}
+
+/* segment.ms goes by the first batch, also if that came in one write with others. */
+static void test_roll_by_time_after_a_group(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct handle h;
+    struct kj_log_stats stats;
+    struct kj_append_batch batches[4];
+    fixture_begin(&fixture);
+    fixture.config.segment_ms = 60000;
+    fixture_create_files(&fixture);
+    handle_open(&h, &fixture, true);
+    assert_ok(kj_log_load(h.log, -1, -1));
+    make_batches(batches, 2, false);
+    assert_ok(kj_log_append(h.log, batches, 2, KJ_APPEND_TRUSTED));
+    for (int i = 1; i <= 3; i++)
+        append_one(h.log, T + i * INT64_C(86400000), "w", false);
+    assert_ok(kj_log_get_stats(h.log, &stats));
+    assert_int_equal(stats.segment_count, 4);
+    handle_close(&h);
+    fixture_end(&fixture);
+
+    fixture_begin(&fixture); /* and within one append */
+    fixture.config.segment_ms = 60000;
+    fixture_create_files(&fixture);
+    handle_open(&h, &fixture, true);
+    assert_ok(kj_log_load(h.log, -1, -1));
+    make_batches(batches, 4, true);
+    assert_ok(kj_log_append(h.log, batches, 4, KJ_APPEND_TRUSTED));
+    assert_ok(kj_log_get_stats(h.log, &stats));
+    assert_int_equal(stats.segment_count, 4);
+    handle_close(&h);
+    fixture_end(&fixture);
+}
+
 static void test_limits(void **state)
 {
     (void)state;
@@ -662,6 +803,62 @@ static void test_limits(void **state)
     fixture_end(&fixture);
 }
 
+static int told(const struct fixture *fixture, const char *text)
+{
+    int count = 0;
+    for (const char *at = fixture->news; (at = strstr(at, text)) != NULL; at++)
+        count++;
+    return count;
+}
+
+/* Records that were acknowledged are missing between two segments after an orderly stop: who reads over
+ * the place is told once, and reads on. Not where compaction may have been, nor below the log start. */
+static void test_gap_told(void **state)
+{
+    (void)state;
+    static const char *const how[] = {"rm", ": >", "truncate -s"};
+    for (int i = 0; i < 6; i++) {
+        struct fixture f;
+        struct handle h;
+        char command[256];
+        fixture_begin(&f);
+        f.config.segment_bytes = 300;
+        fixture_create_files(&f);
+        handle_open(&h, &f, true);
+        assert_ok(kj_log_load(h.log, -1, -1));
+        for (int n = 0; n < 20; n++)
+            append_one(h.log, T + n, "value", false);
+        int64_t second = h.log->segments[1]->base_offset, third = h.log->segments[2]->base_offset;
+        int64_t batch;
+        assert_ok(kj_segment_bytes(h.log->segments[1], &batch));
+        batch /= third - second;
+        assert_ok(kj_log_close_clean(h.log));
+        handle_close(&h);
+        char size[24] = "";
+        if (i % 3 == 2)
+            snprintf(size, sizeof size, "%lld", (long long)batch);
+        snprintf(command, sizeof command, "%s %s %s/events-0/%020lld.log", how[i % 3], size, f.root,
+                 (long long)second);
+        assert_int_equal(system(command), 0);
+        f.config.cleanup_compact = i == 4;
+        f.adopted = i == 5;
+        handle_open(&h, &f, true);
+        assert_ok(kj_log_load(h.log, 20, i == 3 ? third : -1));
+        for (int round = 0; round < 2; round++) {
+            char *all = read_all(h.log);
+            assert_non_null(strstr(all, "19:value"));
+            free(all);
+        }
+        char text[128];
+        snprintf(text, sizeof text, "offsets %lld to %lld in front of events-0/%020lld.log are lost",
+                 (long long)(i % 3 == 2 ? second + 1 : second), (long long)third - 1, (long long)third);
+        if (told(&f, "lost") != (i < 3) || told(&f, text) != (i < 3))
+            fail_msg("%d: wanted %s\n%s", i, text, f.news);
+        handle_close(&h);
+        fixture_end(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -676,8 +873,12 @@ int main(void)
         cmocka_unit_test(test_delete_records),
         cmocka_unit_test(test_rolling),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_gap_told),
         cmocka_unit_test(test_read_only_torn),
         cmocka_unit_test(test_preallocate),
+        cmocka_unit_test(test_roll_not_seen),
+        cmocka_unit_test(test_append_out_of_memory),
+        cmocka_unit_test(test_roll_by_time_after_a_group),
         cmocka_unit_test(test_index_interval),
         cmocka_unit_test(test_retention_spares_unflushed),
     };

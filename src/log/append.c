@@ -19,6 +19,9 @@
 
 enum { GROUP_MAX = 64, PLAIN_MAX = 1 << 28 };
 
+/* Nobody comes here by appending; a file's name may say so. A group reaches no further than what is left. */
+static const int64_t OFFSET_MAX = INT64_MAX - GROUP_MAX * (INT64_C(1) << 32);
+
 /* What goes down in one write. */
 struct group {
     struct kj_indexer indexer;
@@ -141,6 +144,9 @@ static int begin_group(struct kj_log *log, struct group *group, const struct kj_
                                           log->topic, log->partition, tail->end, -1));
     }
     int err = kj_log_last_time(log, group->active, tail, &last_time);
+    if (err == 0 && tail->end > OFFSET_MAX)
+        err = kj_err_at(kj_err(KAJA_ERR_DAMAGED, "%s: its offsets leave no room for more", log->dir), log->topic,
+                        log->partition, tail->end, -1);
     if (err == 0 && tail->pos == 0 && log->config.preallocate)
         err = kj_segment_allocate(log, group->active->base_offset);
     if (err != 0) {

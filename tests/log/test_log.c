@@ -777,6 +777,27 @@ static void test_roll_by_time_after_a_group(void **state)
     fixture_end(&fixture);
 }
 
+/* A segment's name that leaves no offsets: an error, not an overflow. */
+static void test_last_offsets(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct handle h;
+    char from[256], to[256];
+    fixture_begin(&fixture);
+    fixture_create_files(&fixture);
+    snprintf(from, sizeof from, "%s/events-0/00000000000000000000.log", fixture.root);
+    snprintf(to, sizeof to, "%s/events-0/09223372036854775800.log", fixture.root);
+    assert_int_equal(rename(from, to), 0);
+    handle_open(&h, &fixture, true);
+    assert_ok(kj_log_load(h.log, -1, -1));
+    maker_begin(&maker);
+    maker_add(&maker, T, NULL, "v");
+    assert_err(maker_append(&maker, h.log, KJ_APPEND_CLIENT, false, NULL), KAJA_ERR_DAMAGED);
+    handle_close(&h);
+    fixture_end(&fixture);
+}
+
 static void test_limits(void **state)
 {
     (void)state;
@@ -876,6 +897,7 @@ int main(void)
         cmocka_unit_test(test_gap_told),
         cmocka_unit_test(test_read_only_torn),
         cmocka_unit_test(test_preallocate),
+        cmocka_unit_test(test_last_offsets),
         cmocka_unit_test(test_roll_not_seen),
         cmocka_unit_test(test_append_out_of_memory),
         cmocka_unit_test(test_roll_by_time_after_a_group),

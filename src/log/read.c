@@ -215,6 +215,24 @@ static int read_segment(struct kj_segment *segment, int64_t offset, int64_t limi
     }
 }
 
+/* The walk went on from offset into a later segment, and its first batch begins behind that. Where
+ * compaction never was every offset is some batch's: an event says that these are lost, once for each
+ * place. Those below the log start were deleted. */
+static void tell_gap(struct kj_segment *segment, int64_t offset, const uint8_t *batch)
+{
+    struct kj_log *log = segment->log;
+    int64_t base = kj_get_be64s(batch);
+    if (base <= offset || log->adopted || kj_log_start(log) > offset)
+        return;
+    kj_lock_acquire(&log->segments_lock);
+    bool due = !log->config.cleanup_compact && !segment->gap_told;
+    if (due)
+        segment->gap_told = true;
+    kj_lock_release(&log->segments_lock);
+    if (due)
+        kj_log_tell_gap(log, segment->base_offset, offset, base);
+}
+
 int kj_log_read(struct kj_log *log, int64_t offset, int64_t limit_offset, size_t max_bytes, bool min_one,
                 struct kj_log_cursor *cursor, struct kj_log_read *ret_read)
 {
@@ -244,6 +262,8 @@ int kj_log_read(struct kj_log *log, int64_t offset, int64_t limit_offset, size_t
                                       .incarnation = kj_log_word(log, KJ_SLOT_INCARNATION),
                                       .valid = true};
         bool gone = err != 0 && kj_log_start(log) > offset;
+        if (err == 0 && read.view != NULL && find != offset)
+            tell_gap(segment, offset, read.bytes);
         kj_segment_release(segment);
         if (gone) /* retention was faster: say so, not that a file is missing */
             return out_of_range(log, offset, kj_log_start(log), end);
@@ -256,7 +276,7 @@ int kj_log_read(struct kj_log *log, int64_t offset, int64_t limit_offset, size_t
         }
         if (!ends || next == INT64_MAX || next >= limit_offset)
             break;
-        find = next; /* the segment ends before offset: a gap left by compaction or repair */
+        find = next; /* the segment ends before offset: a gap left by compaction, repair or loss */
     }
     *ret_read = read;
     return 0;

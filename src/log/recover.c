@@ -74,9 +74,7 @@ static void tell_gap(struct kj_recovery *recovery, int64_t from, int64_t to)
     if (from < 0 || from >= to || recovery->gaps || to <= kj_log_start(log))
         return;
     recovery->damaged_ranges++;
-    kj_log_tell(log, KAJA_EVENT_DAMAGE, KAJA_ERR_DAMAGED, from, to,
-                "%s: offsets %lld to %lld are lost, what follows is kept", log->dir, (long long)from,
-                (long long)to - 1);
+    kj_log_tell_gap(log, to, from, to);
 }
 
 static int recover_segments(struct kj_recovery *recovery)

@@ -35,22 +35,23 @@ int kj_segments_delete_below(struct kj_log *log, int64_t log_start, int64_t *ret
         kj_log_set_word(log, KJ_SLOT_LOG_START, (uint64_t)log_start);
         kj_log_point(log, "retention: log start");
     }
-    for (;;) {
+    /* The list is made anew once, behind the last one: who finds an entry whose file is gone looks again, as
+     * after a deletion by another process. */
+    for (int64_t find = INT64_MIN;;) {
         int64_t next, bytes = 0;
-        struct kj_segment *segment = kj_segment_find(log, INT64_MIN, &next);
+        struct kj_segment *segment = kj_segment_find(log, find, &next);
         if (segment == NULL)
             break;
         int64_t base = segment->base_offset;
         bool goes = next <= log_start && base < (int64_t)kj_log_word(log, KJ_SLOT_ACTIVE_BASE);
-        int err = goes ? kj_segment_bytes(segment, &bytes) : 0;
+        if (goes && kj_segment_bytes(segment, &bytes) == 0)
+            freed += bytes; /* else the file cannot be looked at, and goes all the same */
         kj_segment_release(segment);
         if (!goes)
             break;
-        if (err == 0 || base >= 0)
-            KJ_TRY(remove_segment(log, base));
-        freed += bytes;
+        KJ_TRY(remove_segment(log, base));
         kj_log_point(log, "retention: removed");
-        KJ_TRY(kj_segments_list(log));
+        find = next;
     }
     /* SYNCED_BASE stays: segments that nobody flushed are gone, but the name of the one that is active
      * now may not be on disk. */

@@ -81,18 +81,7 @@ static int by_offset(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static struct kj_segment *take_old(struct kj_segment **old, size_t count, int64_t base)
-{
-    for (size_t i = 0; i < count; i++)
-        if (old[i] != NULL && old[i]->base_offset == base) {
-            struct kj_segment *segment = old[i];
-            old[i] = NULL;
-            return segment;
-        }
-    return NULL;
-}
-
-/* Segments that are still there keep their objects, with what is open. */
+/* Segments that are still there keep their objects, with what is open. Both lists are sorted. */
 static int replace_list(struct kj_log *log, const struct listing *listing)
 {
     struct kj_segment **fresh = kj_alloc_zero(listing->count, sizeof *fresh);
@@ -102,16 +91,22 @@ static int replace_list(struct kj_log *log, const struct listing *listing)
     struct kj_segment **old = log->segments;
     size_t old_count = log->segment_count;
     int err = 0;
-    for (size_t i = 0; i < listing->count; i++) {
-        fresh[i] = take_old(old, old_count, listing->bases[i]);
-        if (fresh[i] == NULL && (fresh[i] = new_segment(log, listing->bases[i])) == NULL)
+    for (size_t i = 0, k = 0; i < listing->count && err == 0; i++) {
+        while (k < old_count && old[k]->base_offset < listing->bases[i])
+            k++;
+        if (k < old_count && old[k]->base_offset == listing->bases[i]) {
+            fresh[i] = old[k];
+            kj_segment_hold(fresh[i]);
+        } else if ((fresh[i] = new_segment(log, listing->bases[i])) == NULL) {
             err = kj_err_oom("a segment");
-        else { /* what was known of an active one is not what is true of a closed one */
-            fresh[i]->bytes = -1;
-            fresh[i]->max_timestamp = INT64_MIN;
         }
     }
     if (err == 0) {
+        for (size_t i = 0; i < listing->count; i++) {
+            /* what was known of an active one is not what is true of a closed one */
+            fresh[i]->bytes = -1;
+            fresh[i]->max_timestamp = INT64_MIN;
+        }
         log->segments = fresh;
         log->segment_count = listing->count;
         log->segment_capacity = listing->count;

@@ -777,6 +777,43 @@ static void test_roll_by_time_after_a_group(void **state)
     fixture_end(&fixture);
 }
 
+static int lists;
+
+static int count_lists(void *arg, const char *op, const char *path)
+{
+    (void)arg, (void)path;
+    lists += strcmp(op, "list") == 0;
+    return 0;
+}
+
+/* Many segments go without a look at the directory for each. */
+static void test_deleting_many(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct handle h;
+    int64_t start;
+    fixture_begin(&fixture);
+    fixture.config.segment_bytes = 80;
+    fixture_create_files(&fixture);
+    handle_open(&h, &fixture, true);
+    assert_ok(kj_log_load(h.log, -1, -1));
+    for (int i = 0; i < 60; i++)
+        append_one(h.log, T, "w", false);
+    h.io->step = count_lists;
+    assert_ok(kj_log_delete_records(h.log, 50, &start));
+    h.io->step = NULL;
+    assert_int_equal(start, 50);
+    assert_true(lists <= 4);
+    assert_int_equal(size_of(&fixture, "00000000000000000049.log"), -1);
+    assert_int_equal(size_of(&fixture, "00000000000000000050.log") > 0, 1);
+    char *left = read_all(h.log);
+    assert_int_equal(strncmp(left, "50:w\n", 5), 0);
+    free(left);
+    handle_close(&h);
+    fixture_end(&fixture);
+}
+
 /* A segment's name that leaves no offsets: an error, not an overflow. */
 static void test_last_offsets(void **state)
 {
@@ -897,6 +934,7 @@ int main(void)
         cmocka_unit_test(test_gap_told),
         cmocka_unit_test(test_read_only_torn),
         cmocka_unit_test(test_preallocate),
+        cmocka_unit_test(test_deleting_many),
         cmocka_unit_test(test_last_offsets),
         cmocka_unit_test(test_roll_not_seen),
         cmocka_unit_test(test_append_out_of_memory),

@@ -158,6 +158,19 @@ void kj_log_tell_gap(struct kj_log *log, int64_t base_offset, int64_t from, int6
                 (long long)to - 1, path);
 }
 
+int kj_scan_too_far(struct kj_log *log, const struct kj_scan *scan, int64_t base_offset)
+{
+    if (scan->pos <= INT32_MAX)
+        return 0;
+    char path[KJ_PATH_MAX];
+    kj_file_path(path, log->dir, KJ_FILE_LOG, base_offset);
+    return kj_err_at(kj_err(KAJA_ERR_DAMAGED,
+                            "%s goes on with batches behind %d bytes, where no index can point: it is too "
+                            "large for a segment; nothing was changed",
+                            path, INT32_MAX),
+                     log->topic, log->partition, base_offset, scan->pos);
+}
+
 /* --- the tail hints --- */
 
 static enum kj_slot_word hint(int copy, enum kj_hint_word word)
@@ -425,6 +438,8 @@ static int walk_tail(struct kj_log *log, struct kj_segment *active, struct kj_ta
     int64_t expected = -1;
     enum kj_scan_result look;
     while ((look = kj_scan_look(&scan, &batch)) == KJ_SCAN_BATCH) {
+        if ((err = kj_scan_too_far(log, &scan, active->base_offset)) != 0)
+            goto out;
         if (batch.base_offset < active->base_offset || (expected >= 0 && batch.base_offset < expected)) {
             look = KJ_SCAN_BAD;
             break;
@@ -529,6 +544,13 @@ static int load_locked(struct kj_log *log, int64_t recovery_point, int64_t log_s
     if (stop != KJ_SCAN_END || (recovery_point >= 0 && tail.end != recovery_point)) {
         *ret_recover = true;
         return 0;
+    }
+    if (log_start > tail.end) {
+        /* No orderly close writes that: a file without checksum must not delete everything. */
+        kj_log_tell(log, KAJA_EVENT_DAMAGE, KAJA_ERR_DAMAGED, tail.end, log_start,
+                    "%s ends at %lld: the log start %lld of log-start-offset-checkpoint is not believed", log->dir,
+                    (long long)tail.end, (long long)log_start);
+        log_start = -1;
     }
     publish_loaded(log, &tail, log_start, tail.end);
     return 0;

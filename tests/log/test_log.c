@@ -814,6 +814,29 @@ static void test_deleting_many(void **state)
     fixture_end(&fixture);
 }
 
+/* A log start behind the end of a log that was closed cleanly is no reason to delete it. */
+static void test_log_start_behind_the_end(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct handle h;
+    fixture_begin(&fixture);
+    fixture.config.segment_bytes = 140;
+    fixture_create_files(&fixture);
+    handle_open(&h, &fixture, true);
+    assert_ok(kj_log_load(h.log, -1, -1));
+    for (int i = 0; i < 5; i++)
+        append_one(h.log, T, "vv", false);
+    assert_ok(kj_log_close_clean(h.log));
+    handle_close(&h);
+    handle_open(&h, &fixture, true);
+    assert_ok(kj_log_load(h.log, 5, 99999));
+    assert_int_equal(kj_log_start(h.log), 0);
+    assert_int_equal(kj_log_end(h.log), 5);
+    handle_close(&h);
+    fixture_end(&fixture);
+}
+
 /* A segment's name that leaves no offsets: an error, not an overflow. */
 static void test_last_offsets(void **state)
 {
@@ -934,6 +957,7 @@ int main(void)
         cmocka_unit_test(test_gap_told),
         cmocka_unit_test(test_read_only_torn),
         cmocka_unit_test(test_preallocate),
+        cmocka_unit_test(test_log_start_behind_the_end),
         cmocka_unit_test(test_deleting_many),
         cmocka_unit_test(test_last_offsets),
         cmocka_unit_test(test_roll_not_seen),

@@ -261,8 +261,16 @@ int kj_scan_init(struct kj_scan *scan, struct kj_file *file, int64_t pos, int64_
 void kj_scan_free(struct kj_scan *scan);
 /* Looks at scan->pos and does not move. head (61 bytes, or as many as a marker needs) may be NULL. */
 enum kj_scan_result kj_scan_look(struct kj_scan *scan, struct kj_batch *ret_batch);
+/* DAMAGED if the batch at scan->pos lies where Kafka's positions of 32 bits do not reach. */
+int kj_scan_too_far(struct kj_log *log, const struct kj_scan *scan, int64_t base_offset);
 /* Bytes [pos, pos + len), len <= 4096, or NULL (end of file or error). Valid until the next call. */
 const uint8_t *kj_scan_bytes(struct kj_scan *scan, int64_t pos, size_t len);
+/* The first position from pos on, below the limit, whose byte is not zero or cannot be read; the limit
+ * if there is none. What it costs goes by the data there is, not by the file's size: holes are passed over. */
+int64_t kj_scan_nonzero(struct kj_scan *scan, int64_t pos);
+/* For searches, byte by byte: p, at pos, begins no batch. A position in front of the next one to look at:
+ * a header has its magic at 16, so that zeros are passed over at once. */
+int64_t kj_scan_candidate(struct kj_scan *scan, int64_t pos, const uint8_t *p);
 static inline void kj_scan_skip(struct kj_scan *scan, const struct kj_batch *batch)
 {
     scan->pos += (int64_t)kj_batch_bytes(batch);

@@ -107,6 +107,10 @@ static int recover_segments(struct kj_recovery *recovery)
         if (split) {
             KJ_TRY(kj_segments_list(log));
             find = base;
+            if (recovery->again) {
+                recovery->again = false;
+                continue;
+            }
             struct kj_segment *same = kj_segment_find(log, base, &next);
             if (same != NULL)
                 kj_segment_release(same);

@@ -13,6 +13,7 @@ struct kj_recovery {
     int64_t recovery_point; /* everything below was flushed once */
     bool gaps;              /* offsets may skip: compaction was here */
     bool epochs_lost;       /* leader-epoch-checkpoint was torn: the batches tell the epochs */
+    bool again;             /* the segment that was read lost its beginning: it is read anew */
     bool last;              /* the segment that is read is the active one */
     int64_t expected;       /* offset the next batch must have */
     struct kj_tail tail;    /* of the segment read last */
@@ -26,7 +27,8 @@ struct kj_recovery {
 int kj_recover_leftovers(struct kj_log *log);
 /* Copies [from, to) of a segment's .log to <segment>.log.damaged-<from>, flushed. All zeros: nothing. */
 int kj_recover_set_aside(struct kj_log *log, struct kj_segment *segment, int64_t from, int64_t to);
-/* Makes [from, to) of a segment's .log a segment of its own, flushed, unless it is there already. */
+/* Makes [from, to) of a segment's .log a segment of its own, flushed, unless it is there already; with the
+ * segment's own base it takes the place of the whole. */
 int kj_recover_split(struct kj_log *log, struct kj_segment *segment, int64_t from, int64_t to,
                      int64_t base_offset);
 /* Cuts a segment's .log to bytes and flushes it. */

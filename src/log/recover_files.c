@@ -192,6 +192,11 @@ static int copy_range(struct kj_file *from, int64_t start, int64_t end, struct k
     int os = 0;
     *ret_zeros = true;
     for (int64_t pos = start; pos < end && os == 0;) {
+        int64_t data;
+        if (kj_io_next_data(from, pos, &data) == 0 && data > pos) { /* a hole stays one */
+            pos = data;
+            continue;
+        }
         size_t len = end - pos < COPY_BYTES ? (size_t)(end - pos) : COPY_BYTES;
         os = kj_io_pread(from, buf, len, pos, &len);
         if (os == 0 && len == 0)
@@ -203,6 +208,8 @@ static int copy_range(struct kj_file *from, int64_t start, int64_t end, struct k
         pos += (int64_t)len;
     }
     kj_free(buf);
+    if (os == 0 && to != NULL)
+        os = kj_io_truncate(to, end - start);
     return os;
 }
 
@@ -249,10 +256,11 @@ int kj_recover_split(struct kj_log *log, struct kj_segment *segment, int64_t fro
     struct kj_io_stat stat;
     kj_file_path(path, log->dir, KJ_FILE_LOG, base_offset);
     /* There already: a recovery that died before it cut the old one made it. */
-    if (kj_io_stat(log->env->io, path, &stat) == 0 && stat.size > 0)
+    if (base_offset != segment->base_offset && kj_io_stat(log->env->io, path, &stat) == 0 && stat.size > 0)
         return 0;
     kj_file_path(temporary, log->dir, KJ_FILE_PREPARED, base_offset);
     KJ_TRY(copy_to(log, segment, from, to, temporary));
+    kj_segment_close(segment); /* the rename may take its place */
     int os = kj_io_rename(log->env->io, temporary, path);
     if (os == 0)
         os = kj_io_sync_dir(log->env->io, log->dir);

@@ -47,8 +47,16 @@ static int64_t find_end(struct kj_reading *reading, int64_t pos, const struct kj
     *ret_last = false;
     for (int64_t at = pos + KJ_BATCH_HEADER_BYTES; at <= reading->size; at++) {
         bool last = at == reading->size;
-        if (!last && !begins_with(reading, at, next))
+        if (at - pos > INT32_MAX)
+            return 0; /* no batch is so long */
+        if (!last && !begins_with(reading, at, next)) {
+            const uint8_t *p = at + KJ_BATCH_HEADER_BYTES <= reading->size
+                                   ? kj_scan_bytes(&reading->scan, at, KJ_BATCH_HEADER_BYTES)
+                                   : NULL;
+            if (p != NULL)
+                at = kj_scan_candidate(&reading->scan, at, p);
             continue;
+        }
         if (!extend_crc(reading, done, at, &crc))
             return 0;
         done = at;

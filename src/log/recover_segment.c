@@ -19,6 +19,7 @@
 #include "log/recover.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static bool fits(const struct kj_reading *reading, const struct kj_batch *batch, int64_t expected)
@@ -42,17 +43,7 @@ enum kj_scan_result kj_reading_look(struct kj_reading *reading, int64_t pos, str
 
 bool kj_reading_only_zeros(struct kj_reading *reading, int64_t pos)
 {
-    while (pos < reading->size) {
-        size_t len = reading->size - pos < 4096 ? (size_t)(reading->size - pos) : 4096;
-        const uint8_t *p = kj_scan_bytes(&reading->scan, pos, len);
-        if (p == NULL)
-            return false;
-        for (size_t i = 0; i < len; i++)
-            if (p[i] != 0)
-                return false;
-        pos += (int64_t)len;
-    }
-    return true;
+    return kj_scan_nonzero(&reading->scan, pos) >= reading->size;
 }
 
 int kj_reading_patch(struct kj_reading *reading, int64_t pos, const void *bytes, size_t len)
@@ -134,6 +125,8 @@ static bool search_bytes(struct kj_reading *reading, int64_t from, int64_t least
             *ret_pos = pos;
             return true;
         }
+        if ((p = kj_scan_bytes(&reading->scan, pos, KJ_BATCH_HEADER_BYTES)) != NULL)
+            pos = kj_scan_candidate(&reading->scan, pos, p);
     }
     return false;
 }
@@ -162,6 +155,8 @@ static bool find_rest(struct kj_reading *reading, enum kj_scan_result look, cons
     int64_t pos = reading->scan.pos;
     reading->budget = 16 * (reading->size - pos) + (1 << 20);
     if (look == KJ_SCAN_PARTIAL && torn_batch(reading))
+        return false;
+    if (look == KJ_SCAN_ZEROS && kj_reading_only_zeros(reading, pos))
         return false;
     /* Extents of plausible headers, one behind the other, as long as each fits. */
     struct kj_batch batch;
@@ -244,15 +239,19 @@ static int split_here(struct kj_reading *reading, int64_t rest_pos, int64_t rest
     struct kj_recovery *recovery = reading->recovery;
     struct kj_log *log = recovery->log;
     int64_t pos = reading->scan.pos;
+    char lost[64] = "no offset is";
+    if (rest_base > recovery->expected)
+        (void)snprintf(lost, sizeof lost, "offsets %lld to %lld are", (long long)recovery->expected,
+                       (long long)rest_base - 1);
     kj_log_tell(log, KAJA_EVENT_DAMAGE, KAJA_ERR_DAMAGED, recovery->expected, rest_base,
-                "%s: segment %lld: bytes %lld to %lld are damaged and were set aside; offsets %lld to %lld "
-                "are lost, what follows is kept",
-                log->dir, (long long)reading->segment->base_offset, (long long)pos, (long long)rest_pos,
-                (long long)recovery->expected, (long long)rest_base - 1);
+                "%s: segment %lld: bytes %lld to %lld are damaged and were set aside; %s lost, what "
+                "follows is kept",
+                log->dir, (long long)reading->segment->base_offset, (long long)pos, (long long)rest_pos, lost);
     recovery->damaged_ranges++;
     KJ_TRY(kj_recover_set_aside(log, reading->segment, pos, rest_pos));
     KJ_TRY(kj_recover_split(log, reading->segment, rest_pos, reading->size, rest_base));
-    return kj_recover_cut(log, reading->segment, pos);
+    recovery->again = rest_base == reading->segment->base_offset;
+    return recovery->again ? 0 : kj_recover_cut(log, reading->segment, pos);
 }
 
 static int cut_tail(struct kj_reading *reading)
@@ -297,6 +296,7 @@ static int read_batches(struct kj_reading *reading, bool *ret_split)
         if (!good && !recovery->gaps && look != KJ_SCAN_ZEROS)
             KJ_TRY(kj_reading_mend(reading, &batch, &good));
         if (good) {
+            KJ_TRY(kj_scan_too_far(log, &reading->scan, reading->segment->base_offset));
             KJ_TRY(take(reading, &batch));
             continue;
         }

@@ -48,6 +48,41 @@ const uint8_t *kj_scan_bytes(struct kj_scan *scan, int64_t pos, size_t len)
     return scan->buf + (pos - scan->buf_pos);
 }
 
+int64_t kj_scan_nonzero(struct kj_scan *scan, int64_t pos)
+{
+    while (pos < scan->limit) {
+        int64_t left = scan->limit - pos, next;
+        size_t len = (size_t)(ALIGN - pos % ALIGN);
+        if ((int64_t)len > left)
+            len = (size_t)left;
+        /* Once a piece: zeros that were written are no hole. */
+        if ((pos < scan->buf_pos || pos + (int64_t)len > scan->buf_pos + (int64_t)scan->buf_len) &&
+            kj_io_next_data(scan->file, pos, &next) == 0 && next > pos) {
+            if (next >= scan->limit)
+                return scan->limit;
+            pos = next;
+            continue;
+        }
+        const uint8_t *p = kj_scan_bytes(scan, pos, len);
+        if (p == NULL)
+            return pos;
+        for (size_t i = 0; i < len; i++)
+            if (p[i] != 0)
+                return pos + (int64_t)i;
+        pos += (int64_t)len;
+    }
+    return scan->limit;
+}
+
+int64_t kj_scan_candidate(struct kj_scan *scan, int64_t pos, const uint8_t *p)
+{
+    for (int i = 0; i < KJ_BATCH_HEADER_BYTES; i++)
+        if (p[i] != 0)
+            return pos;
+    int64_t next = kj_scan_nonzero(scan, pos) - KJ_BATCH_MAGIC_AT - 1;
+    return next > pos ? next : pos;
+}
+
 /* The CRC of [pos, pos + len), piece by piece. False if it could not be read. */
 static bool crc_of(struct kj_scan *scan, int64_t pos, size_t len, uint32_t *ret_crc)
 {

@@ -43,6 +43,7 @@ struct verify {
     struct kj_scan scan;
     int64_t base, next_base; /* next_base: INT64_MAX for the last */
     int64_t expected;
+    bool too_large;    /* told */
     bool told;         /* the gap before the next good batch was told as damage */
     bool index_judged; /* nobody can be changing this segment's indexes */
     bool end_found;    /* the last segment was read: the log ends at expected */
@@ -164,17 +165,7 @@ static enum kj_scan_result look_at(struct verify *v, int64_t pos, struct kj_batc
 
 static bool only_zeros(struct verify *v, int64_t pos)
 {
-    while (pos < v->scan.limit) {
-        size_t len = v->scan.limit - pos < 4096 ? (size_t)(v->scan.limit - pos) : 4096;
-        const uint8_t *p = kj_scan_bytes(&v->scan, pos, len);
-        if (p == NULL)
-            return false;
-        for (size_t i = 0; i < len; i++)
-            if (p[i] != 0)
-                return false;
-        pos += (int64_t)len;
-    }
-    return true;
+    return kj_scan_nonzero(&v->scan, pos) >= v->scan.limit;
 }
 
 /* A good batch at pos with offsets that could stand behind what is missing. */
@@ -223,8 +214,12 @@ static int64_t end_by_crc(struct verify *v, const struct kj_batch *batch)
         if (p == NULL)
             return 0;
         if (p[KJ_BATCH_MAGIC_AT] != KJ_BATCH_MAGIC ||
-            kj_get_be64s(p) != kj_batch_next_offset(batch))
+            kj_get_be64s(p) != kj_batch_next_offset(batch)) {
+            at = kj_scan_candidate(&v->scan, at, p);
+            if (at - v->scan.pos > INT32_MAX)
+                return 0; /* no batch is so long */
             continue;
+        }
         for (; done < at; done += at - done < 4096 ? at - done : 4096) {
             size_t len = at - done < 4096 ? (size_t)(at - done) : 4096;
             if ((p = kj_scan_bytes(&v->scan, done, len)) == NULL)
@@ -247,8 +242,10 @@ static int64_t search_bytes(struct verify *v)
         if (p == NULL)
             return end;
         if (p[KJ_BATCH_MAGIC_AT] != KJ_BATCH_MAGIC || kj_get_be64s(p) < v->expected ||
-            kj_get_be64s(p) >= v->next_base)
+            kj_get_be64s(p) >= v->next_base) {
+            pos = kj_scan_candidate(&v->scan, pos, p);
             continue;
+        }
         int32_t length = kj_get_be32s(p + KJ_BATCH_LENGTH_AT);
         budget -= length > 0 && length < end - pos ? length : 0;
         if (good_at(v, pos, &batch) && goes_on(v, pos, &batch))
@@ -277,7 +274,8 @@ static int64_t find_rest(struct verify *v)
 /* Bytes at scan.pos that are no batch of this place. Moves behind them. */
 static void bad_bytes(struct verify *v, enum kj_scan_result look)
 {
-    int64_t pos = v->scan.pos, rest = find_rest(v);
+    int64_t pos = v->scan.pos;
+    int64_t rest = look == KJ_SCAN_ZEROS && only_zeros(v, pos) ? v->scan.limit : find_rest(v);
     bool tail = rest == v->scan.limit || only_zeros(v, rest);
     bool whole = v->next_base == INT64_MAX ? v->expected >= v->options->recovery_point
                                            : v->expected == v->next_base;
@@ -351,6 +349,12 @@ static int good_batch(struct verify *v, const struct kj_batch *batch)
             os = kj_index_walk_skip(&v->times, batch->base_offset);
     }
     v->told = false;
+    if (pos > INT32_MAX && !v->too_large) {
+        v->too_large = true;
+        find_at(v, KAJA_FINDING_DAMAGE, KAJA_ERR_DAMAGED, v->path, batch->base_offset, pos, -1,
+                "batches behind %d bytes, where no index can point: too large for a segment",
+                INT32_MAX);
+    }
     KJ_TRY(check_records(v, batch));
     if (os == 0)
         os = kj_index_walk_batch(&v->offsets, batch, pos);
@@ -483,7 +487,7 @@ static int verify_segment(struct verify *v, size_t i)
     v->base = v->bases[i];
     v->next_base = i + 1 < v->base_count ? v->bases[i + 1] : INT64_MAX;
     v->expected = v->base;
-    v->told = false;
+    v->told = v->too_large = false;
     /* Behind the count, which the walk does not know, an active segment's index may hold
      * anything; so may that of one that was just closed. */
     v->index_judged = !v->options->live || i + 2 < v->base_count;

@@ -76,6 +76,13 @@ int kj_io_pread(struct kj_file *file, void *buf, size_t len, int64_t pos, size_t
     return err != 0 ? err : file->io->ops->pread(file, buf, len, pos, ret_len);
 }
 
+int kj_io_next_data(struct kj_file *file, int64_t pos, int64_t *ret_pos)
+{
+    KJ_ASSERT(pos >= 0);
+    int err = step(file->io, "next_data", file->path);
+    return err != 0 ? err : file->io->ops->next_data(file, pos, ret_pos);
+}
+
 int kj_io_stat_file(struct kj_file *file, struct kj_io_stat *ret_stat)
 {
     int err = step(file->io, "stat_file", file->path);

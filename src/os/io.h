@@ -101,6 +101,7 @@ struct kj_io_ops {
     void (*close)(struct kj_file *file);
     int (*pwritev)(struct kj_file *file, const struct iovec *iov, int count, int64_t pos);
     int (*pread)(struct kj_file *file, void *buf, size_t len, int64_t pos, size_t *ret_len);
+    int (*next_data)(struct kj_file *file, int64_t pos, int64_t *ret_pos);
     int (*stat_file)(struct kj_file *file, struct kj_io_stat *ret_stat);
     int (*stat)(struct kj_io *io, const char *path, struct kj_io_stat *ret_stat);
     int (*truncate)(struct kj_file *file, int64_t size);
@@ -160,6 +161,10 @@ int kj_io_pwrite(struct kj_file *file, const void *buf, size_t len, int64_t pos)
 int kj_io_pwritev(struct kj_file *file, const struct iovec *iov, int count, int64_t pos);
 /* Reads up to len bytes; *ret_len is short only at the end of the file. */
 int kj_io_pread(struct kj_file *file, void *buf, size_t len, int64_t pos, size_t *ret_len);
+/* The first position at or behind pos that does not lie in a hole: what is passed over reads as
+ * zeros. INT64_MAX: a hole reaches from pos to the end; pos itself where the file system cannot
+ * tell. */
+int kj_io_next_data(struct kj_file *file, int64_t pos, int64_t *ret_pos);
 int kj_io_stat_file(struct kj_file *file, struct kj_io_stat *ret_stat);
 /* Of a link itself. */
 int kj_io_stat(struct kj_io *io, const char *path, struct kj_io_stat *ret_stat);

@@ -84,6 +84,15 @@ static int real_stat_file(struct kj_file *file, struct kj_io_stat *ret_stat)
     return 0;
 }
 
+static int real_next_data(struct kj_file *file, int64_t pos, int64_t *ret_pos)
+{
+    off_t next = lseek(file->fd, pos, SEEK_DATA); /* nobody uses the descriptor's own position */
+    if (next < 0 && errno != ENXIO && errno != EINVAL && errno != EOPNOTSUPP)
+        return errno;
+    *ret_pos = next >= 0 ? next : errno == ENXIO ? INT64_MAX : pos;
+    return 0;
+}
+
 static int real_truncate(struct kj_file *file, int64_t size)
 {
     if (size > kj_real_io(file->io)->file_max)
@@ -143,7 +152,8 @@ static void real_destroy(struct kj_io *io)
 #define REAL_OPS(submit_function)                                                                  \
     {                                                                                              \
         .open = real_open, .close = real_close, .pwritev = kj_direct_pwritev,                      \
-        .pread = kj_direct_pread, .stat_file = real_stat_file, .stat = kj_names_stat,              \
+        .pread = kj_direct_pread, .next_data = real_next_data, .stat_file = real_stat_file,        \
+        .stat = kj_names_stat,                                                                     \
         .truncate = real_truncate, .sync_dir = kj_names_sync_dir, .rename = kj_names_rename,       \
         .unlink = kj_names_unlink, .mkdir = kj_names_mkdir, .rmdir = kj_names_rmdir,               \
         .list = kj_names_list, .map = real_map, .unmap = real_unmap, .populate = real_populate,    \

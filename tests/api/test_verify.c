@@ -421,6 +421,26 @@ static void test_no_directory(void **state)
     }
 }
 
+/* A hole of a tebibyte is passed over, not read. */
+static void test_sparse(void **state)
+{
+    (void)state;
+    fill("1000000", "none");
+    int32_t bytes = 0;
+    off_t pos = batch_at(39, &bytes);
+    alarm(60);
+    cut(LOG0, (off_t)1 << 40);
+    struct findings f = verify(NULL);
+    assert_int_equal(f.count[KAJA_FINDING_UNFLUSHED_TAIL], 1);
+    assert_int_equal(f.result.damage, 0);
+    flip(LOG0, pos + 12 + 60); /* a record */
+    assert_int_equal(verify(NULL).result.damage, 1);
+    flip(LOG0, pos + 12 + 60);
+    flip(LOG0, pos + 10); /* the length: its end is looked for */
+    assert_int_equal(verify(NULL).result.damage, 1);
+    alarm(0);
+}
+
 static void test_indexes(void **state)
 {
     (void)state;
@@ -608,7 +628,8 @@ int main(void)
         test_in_dir(test_tails),   test_in_dir(test_clean_tail),
         test_in_dir(test_batch_in_record),
         test_in_dir(test_missing),       test_in_dir(test_end_lost),
-        test_in_dir(test_end_lost_live), test_in_dir(test_no_directory),
+        test_in_dir(test_end_lost_live), test_in_dir(test_sparse),
+         test_in_dir(test_no_directory),
               test_in_dir(test_indexes),
         test_in_dir(test_index_at_recovery_point),
         test_in_dir(test_foreign), test_in_dir(test_live),          test_in_dir(test_beside_writer),

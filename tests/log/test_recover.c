@@ -136,13 +136,30 @@ static char *readable(struct kj_log *log)
     return text;
 }
 
+/* What stands from hole_at on is moved back by as many bytes, and nothing is written between. */
+static size_t hole_at;
+static off_t hole_bytes;
+
+static void spit_with_hole(const char *path, const uint8_t *bytes, size_t len)
+{
+    spit(path, bytes, hole_bytes > 0 ? hole_at : len);
+    if (hole_bytes == 0)
+        return;
+    FILE *f = fopen(path, "r+b");
+    assert_non_null(f);
+    assert_int_equal(ftruncate(fileno(f), (off_t)len + hole_bytes), 0);
+    assert_int_equal(pwrite(fileno(f), bytes + hole_at, len - hole_at, (off_t)hole_at + hole_bytes),
+                     (ssize_t)(len - hole_at));
+    fclose(f);
+}
+
 static char *recover_and_read(struct fixture *fixture, const uint8_t *bytes, size_t len, int64_t *ret_end)
 {
     char path[256];
     struct handle h;
     reset_dir(fixture);
     snprintf(path, sizeof path, "%s/%s", fixture->root, LOG0);
-    spit(path, bytes, len);
+    spit_with_hole(path, bytes, len);
     handle_open(&h, fixture, true);
     assert_ok(kj_log_recover(h.log, 0, 0));
     char *text = readable(h.log);
@@ -292,9 +309,43 @@ static void test_zeroed_piece(void **state)
     fixture_end(&fixture);
 }
 
+/* A hole of a tebibyte costs no more than the bytes around it: behind everything it is cut, what
+ * stands behind one is kept. */
+static void test_holes(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    int64_t end;
+    make_log(&fixture);
+    size_t len = (size_t)batch_pos[BATCHES];
+    char *whole = whole_text(&fixture);
+    const struct {
+        size_t at;
+        uint32_t kept;
+    } rows[] = {{len, without(31)},
+                {(size_t)batch_pos[6], without(31)},
+                {(size_t)batch_pos[6] + 5, without(31)}, /* it begins with zeros */
+                {(size_t)batch_pos[6] + 70, without(6)},
+                {0, without(31)}};
+    alarm(60);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        hole_at = rows[i].at;
+        hole_bytes = (off_t)1 << 40;
+        char *text = recover_and_read(&fixture, pristine, len, &end);
+        expect("hole", (int)i, (int)hole_at, text, expect_text(whole, rows[i].kept));
+        free(text);
+        hole_bytes = 0;
+    }
+    alarm(0);
+    free(whole);
+    free(pristine);
+    fixture_end(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_holes),
         cmocka_unit_test(test_bits_outside_the_crc),
         cmocka_unit_test(test_damaged_bodies),
         cmocka_unit_test(test_torn),

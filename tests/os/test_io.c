@@ -373,6 +373,30 @@ static void test_names(void **state)
     assert_errno(kj_io_unlink(io, "g"), ENOENT);
 }
 
+static void test_next_data(void **state)
+{
+    (void)state;
+    const int64_t far = INT64_C(1) << 38;
+    struct kj_file *file = must_open("f", KJ_IO_WRITE | KJ_IO_CREATE);
+    int64_t pos = -1;
+    assert_errno(kj_io_next_data(file, 0, &pos), 0);
+    assert_int_equal(pos, INT64_MAX);
+    assert_errno(kj_io_pwrite(file, "first", 5, 100), 0);
+    assert_errno(kj_io_pwrite(file, "later", 5, far), 0);
+    assert_errno(kj_io_truncate(file, 2 * far), 0);
+    assert_errno(kj_io_next_data(file, 3, &pos), 0);
+    assert_true(pos >= 3 && pos <= 100);
+    assert_errno(kj_io_next_data(file, 101, &pos), 0);
+    assert_int_equal(pos, 101);
+    assert_errno(kj_io_next_data(file, far / 2, &pos), 0);
+    assert_true(pos >= far / 2 && pos <= far);
+    assert_true(pos == far / 2 || pos > far - (1 << 20)); /* where it cannot tell, pos itself */
+    int64_t behind = -1;
+    assert_errno(kj_io_next_data(file, far + far / 2, &behind), 0);
+    assert_true(pos == far / 2 || behind == INT64_MAX);
+    kj_io_close(file);
+}
+
 static void test_map_and_populate(void **state)
 {
     (void)state;
@@ -815,6 +839,7 @@ static const struct CMUnitTest tests[] = {
     CASE(test_direct),
     CASE(test_names),
     CASE(test_map_and_populate),
+    CASE(test_next_data),
     CASE(test_submit_ops),
     CASE(test_submit_errors),
     CASE(test_submit_many),

@@ -102,6 +102,13 @@ static void test_files(void **state)
     assert_memory_equal(base + 5, "0123456789", 10);
     put(file, "abc", 100000);
     assert_memory_equal(base + 100000, "abc", 3);
+    int64_t data = -1;
+    assert_errno(kj_io_next_data(file, 8, &data), 0);
+    assert_int_equal(data, 8);
+    assert_errno(kj_io_next_data(file, 20, &data), 0);
+    assert_int_equal(data, 100000 / 4096 * 4096);
+    assert_errno(kj_io_next_data(file, 100003, &data), 0);
+    assert_int_equal(data, INT64_MAX);
     assert_errno(kj_io_populate(file, 0, 100003), 0);
     assert_errno(kj_io_populate(file, 0, 100004), EFAULT);
     assert_errno(kj_io_truncate(file, 7), 0);

@@ -217,6 +217,21 @@ static void fill_stat(const struct sim_node *node, struct kj_io_stat *ret_stat)
                                     .allocated = (node->size + SIM_PAGE - 1) / SIM_PAGE * SIM_PAGE};
 }
 
+/* Holes are whole pages of zeros. What a failed sync lost may show other bytes when read direct. */
+static int op_next_data(struct kj_file *file, int64_t pos, int64_t *ret_pos)
+{
+    const struct sim_node *node = sim_file(file)->node;
+    int err = enter(file->io, "next_data");
+    if (err == 0) {
+        int64_t at = pos;
+        while (at < node->size && node->lost == NULL && node->bytes[at] == 0)
+            at++;
+        int64_t page = at / SIM_PAGE * SIM_PAGE;
+        *ret_pos = at >= node->size ? INT64_MAX : page > pos ? page : pos;
+    }
+    return leave(file->io, err);
+}
+
 static int op_stat_file(struct kj_file *file, struct kj_io_stat *ret_stat)
 {
     int err = enter(file->io, "stat_file");
@@ -467,6 +482,7 @@ static const struct kj_io_ops sim_ops = {.open = op_open,
                                          .close = op_close,
                                          .pwritev = op_pwritev,
                                          .pread = op_pread,
+                                         .next_data = op_next_data,
                                          .stat_file = op_stat_file,
                                          .stat = op_stat,
                                          .truncate = op_truncate,

@@ -357,7 +357,10 @@ static int fill(struct kj_consumer *consumer, struct kaja_batch *batch, int64_t 
         }
         if (until != INT64_MAX && (timeout_ms == 0 || kj_mono_ns(consumer->clock) >= until))
             return 0;
-        KJ_TRY(wait_for_records(consumer, until));
+        int err = wait_for_records(consumer, until);
+        /* The position has moved over what is there: that is given out, and the next poll fails. */
+        if (err != 0)
+            return batch->count > 0 ? 0 : err;
         if (woken(consumer)) {
             if (batch->count > 0)
                 return 0; /* they are given out; the position has moved */

@@ -90,6 +90,7 @@ struct kj_store {
     kj_atomic_u64 metrics[KJ_METRIC_COUNT];
     kj_atomic_u64 views; /* held now */
     kj_atomic_u64 waits;
+    kj_atomic_u64 wait_error; /* given by each wait that would sleep, while not 0 (negated) */
 };
 
 static inline void fake_sleep_us(uint64_t us)
@@ -534,6 +535,9 @@ int kj_store_wait(struct kj_store *store, struct kj_partition *const *partitions
                 return 0;
         if (atomic_load(extra) != extra_expected)
             return 0;
+        int error = -(int)kj_load_acquire(&store->wait_error);
+        if (error != 0)
+            return kj_err(error, "the wait fails");
         if (kj_mono_ns(&kj_clock_system) >= deadline_ns)
             return kj_err(KAJA_ERR_TIMED_OUT, "nothing");
         fake_sleep_us(200);

@@ -742,6 +742,29 @@ static void test_fetch_min_bytes(void **state)
     finish(&s);
 }
 
+/* A wait that fails takes nothing away: what was gathered before it is given out. */
+static void test_wait_fails(void **state)
+{
+    (void)state;
+    struct setup s;
+    struct kaja_batch *batch;
+    begin(&s, 1);
+    s.options.fetch_bytes_min = 1000000;
+    add(log_of(&s, 0), 10);
+    open_consumer(&s, 1);
+    kj_store_release(&s.store->wait_error, (uint64_t)-KAJA_ERR_CRIT_SYS_RESOURCE);
+    assert_ok(kj_consumer_poll(s.consumer, 5000, &batch));
+    assert_int_equal(batch->count, 10);
+    kj_fetched_release(batch);
+    assert_err(kj_consumer_poll(s.consumer, 5000, &batch), KAJA_ERR_CRIT_SYS_RESOURCE);
+    kj_store_release(&s.store->wait_error, 0);
+    add(log_of(&s, 0), 5);
+    assert_ok(kj_consumer_poll(s.consumer, 0, &batch));
+    assert_int_equal(batch->count, 5);
+    kj_fetched_release(batch);
+    finish(&s);
+}
+
 static void test_topic_deleted(void **state)
 {
     (void)state;
@@ -785,6 +808,7 @@ int main(void)
         cmocka_unit_test(test_no_allocation),
         cmocka_unit_test(test_wakeup),
         cmocka_unit_test(test_fetch_min_bytes),
+        cmocka_unit_test(test_wait_fails),
         cmocka_unit_test(test_topic_deleted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

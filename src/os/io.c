@@ -254,6 +254,14 @@ int kj_io_copy(struct kj_file *from, struct kj_file *to, int64_t len, bool *ret_
     return err == EOPNOTSUPP ? copy_bytes(from, to, len) : err;
 }
 
+int kj_io_within(struct kj_io *inner, struct kj_io *outer, bool *ret_within)
+{
+    *ret_within = false;
+    if (inner->root_fd < 0 || outer->root_fd < 0)
+        return 0;
+    return kj_path_within(inner->root_fd, outer->root_fd, ret_within);
+}
+
 void kj_io_destroy(struct kj_io *io)
 {
     if (io != NULL)

@@ -194,6 +194,8 @@ int kj_io_fs(struct kj_io *io, struct kj_io_fs *ret_fs);
  * which never makes them one file. Otherwise the kernel copies, or we do. Nobody writes to from
  * meanwhile; EIO if it is shorter. */
 int kj_io_copy(struct kj_file *from, struct kj_file *to, int64_t len, bool *ret_shared);
+/* True if inner's root is outer's or lies somewhere below it; never in the simulation. */
+int kj_io_within(struct kj_io *inner, struct kj_io *outer, bool *ret_within);
 
 /* --- small things built on these (os/file.c), the same for every back end --- */
 

@@ -3,7 +3,8 @@
  * kaja.h - Apache Kafka's log as an embedded library: topics, partitions, offsets, producers and
  * consumers over one directory that threads and processes share.
  *
- * Reading order: error, version, conf, store, record, producer, consumer, admin, metrics, inspect.
+ * Reading order: error, version, conf, store, record, producer, consumer, admin, metrics, inspect,
+ * export.
  *
  * Words used throughout
  *   Errors:   the codes a function returns beside 0; KAJA_ERR_OUT_OF_MEMORY and, for every function
@@ -38,5 +39,6 @@
 #include <kaja/admin.h>
 #include <kaja/metrics.h>
 #include <kaja/inspect.h>
+#include <kaja/export.h>
 
 #endif

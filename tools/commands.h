@@ -16,6 +16,7 @@ extern const struct kj_command kj_cmd_configs;
 extern const struct kj_command kj_cmd_log_dirs;
 extern const struct kj_command kj_cmd_dump_log;
 extern const struct kj_command kj_cmd_verify;
+extern const struct kj_command kj_cmd_export;
 extern const struct kj_command kj_cmd_producer_perf_test;
 extern const struct kj_command kj_cmd_consumer_perf_test;
 extern const struct kj_command kj_cmd_demo;

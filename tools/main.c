@@ -13,7 +13,8 @@ static const struct kj_command *const commands[] = {
     &kj_cmd_topics,      &kj_cmd_console_producer,   &kj_cmd_console_consumer,
     &kj_cmd_get_offsets, &kj_cmd_delete_records,     &kj_cmd_configs,
     &kj_cmd_log_dirs,    &kj_cmd_dump_log,           &kj_cmd_verify,
-    &kj_cmd_demo,        &kj_cmd_producer_perf_test, &kj_cmd_consumer_perf_test,
+    &kj_cmd_export,      &kj_cmd_demo,               &kj_cmd_producer_perf_test,
+    &kj_cmd_consumer_perf_test,
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "api/handles.h"
 
+#include "api/conf.h"
+
 #include <string.h>
 
 int kj_handle_check(const void *handle, uint32_t magic, const char *what)
@@ -20,6 +22,19 @@ int kj_handle_store(struct kaja_store *store)
 {
     KJ_TRY(kj_handle_check(store, KJ_MAGIC_STORE, "store"));
     return kj_store_check_now(store->store);
+}
+
+int kj_handle_open_path(const char *path, bool read_only, struct kj_store **ret_store)
+{
+    struct kj_store_options options;
+    KJ_TRY(kj_conf_store_options(NULL, path, &options));
+    options.read_only = read_only;
+    options.create = false;
+    options.allow_any_fs = read_only;
+    options.background_threads = 0;
+    int err = kj_store_open(&options, ret_store);
+    kj_conf_store_options_free(&options);
+    return err;
 }
 
 void kj_handle_client_opened(struct kaja_store *store)

@@ -42,6 +42,10 @@ int kj_handle_check(const void *handle, uint32_t magic, const char *what);
  * still there. */
 int kj_handle_store(struct kaja_store *store);
 
+/* A store of the library's own on a directory that is there, without a worker: for calls that work
+ * on a path. read_only: it looks at any file system. */
+int kj_handle_open_path(const char *path, bool read_only, struct kj_store **ret_store);
+
 /* A producer or consumer was opened on the store, or closed. */
 void kj_handle_client_opened(struct kaja_store *store);
 void kj_handle_client_closed(struct kaja_store *store);

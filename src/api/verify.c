@@ -3,7 +3,7 @@
  * api/verify.c - kaja_verify(): the directory as a whole; log/verify.c reads the partitions. A
  * read-only handle says whether others are at work and how far they have published.
  */
-#include "api/conf.h"
+#include "api/handles.h"
 
 #include "base/alloc.h"
 #include "base/err.h"
@@ -259,22 +259,9 @@ static int verify_all(struct verify *v)
 
 /* --- opening --- */
 
-static int open_store(const char *path, struct kj_store **ret_store)
-{
-    struct kj_store_options options;
-    KJ_TRY(kj_conf_store_options(NULL, path, &options));
-    options.read_only = true;
-    options.create = false;
-    options.allow_any_fs = true;
-    options.background_threads = 0;
-    int err = kj_store_open(&options, ret_store);
-    kj_conf_store_options_free(&options);
-    return err;
-}
-
 static int open_any(struct verify *v, const char *path, struct kj_io **ret_own_io)
 {
-    int err = open_store(path, &v->store);
+    int err = kj_handle_open_path(path, true, &v->store);
     if (err == 0) {
         v->io = kj_store_io(v->store);
         return 0;

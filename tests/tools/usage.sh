@@ -6,7 +6,7 @@
 . "${top_srcdir:-$(dirname "$0")/../..}/tests/tools/lib.sh"
 
 commands='topics console-producer produce console-consumer consume get-offsets delete-records configs
-    log-dirs dump-log verify demo producer-perf-test consumer-perf-test'
+    log-dirs dump-log verify export demo producer-perf-test consumer-perf-test'
 
 usage() { # usage ERROR-TEXT ARGUMENTS...
     text=$1
@@ -121,6 +121,8 @@ usage 'Invalid entity config' configs --alter --topic t --add-config retention.m
 usage 'At least one of --add-config' configs --alter --topic t
 usage 'The only broker is 0' configs --describe --broker 5
 usage 'Command must include exactly one action' configs --topic t
+usage 'Missing required argument "[to-kafka]"' export
+usage "directory is empty" export --to-kafka ''
 usage 'Missing required argument "[num-records]"' producer-perf-test --topic t
 usage '[record-size], [payload-file], [payload-monotonic]' \
     producer-perf-test --topic t --num-records 1 --throughput -1
@@ -140,6 +142,7 @@ failure 'no kaja directory at ./kaja-data' get-offsets
 failure 'no kaja directory at ./kaja-data' configs --describe --topic x
 failure 'no kaja directory at ./kaja-data' log-dirs --describe
 failure 'no kaja directory at ./kaja-data' verify
+failure 'no kaja directory at ./kaja-data' export --to-kafka .
 failure 'no kaja directory at ./kaja-data' consumer-perf-test --topic x --num-records 1
 failure 'no kaja directory at elsewhere' topics --list --dir elsewhere
 failure 'groups are not built yet' consume --topic x --group g

@@ -26,11 +26,11 @@ struct kaja_store;
 KAJA_API int kaja_store_open(const char *path, const struct kaja_conf *conf,
                              struct kaja_store **ret_store);
 
-/* Closes the handle. Producers and consumers on it must be closed first; batches that were not
- * released die with it. The last handle of all processes leaves the directory exactly as Kafka's
- * orderly stop does. NULL is allowed. The handle is gone even on an error.
- * Errors: STATE (producers or consumers are open: nothing happened), KAFKA_STORAGE_ERROR,
- * DISK_FULL. Threads: one, and none inside other calls. Blocks: for flushes. */
+/* Closes the handle. Producers and consumers on it must be closed and batches of polls released
+ * first. The last handle of all processes leaves the directory exactly as Kafka's orderly stop
+ * does. NULL is allowed. Except for STATE the handle is gone, whatever is returned.
+ * Errors: STATE (producers or consumers are open, or batches were not released: nothing happened),
+ * KAFKA_STORAGE_ERROR, DISK_FULL. Threads: one, and none inside other calls. Blocks: for flushes. */
 KAJA_API int kaja_store_close(struct kaja_store *store);
 
 /* Does whatever work is due: background work when `kaja.background.threads=0`, else nothing.

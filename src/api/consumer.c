@@ -25,6 +25,7 @@ int kaja_consumer_open(struct kaja_store *store, const struct kaja_conf *conf,
     KJ_TRY(kj_conf_consumer_options(conf, &options));
     if (!kaja_conf_is_set(conf, "kaja.memory.max"))
         options.memory_bytes_max = (size_t)store->memory_max;
+    options.batches_out = &store->batches;
     struct kaja_consumer *consumer = kj_alloc_zero(1, sizeof *consumer);
     if (consumer == NULL)
         return kj_err_oom("a consumer");

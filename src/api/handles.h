@@ -33,6 +33,7 @@ struct kaja_store {
     int64_t memory_max; /* kaja.memory.max of consumers that do not set it */
     kj_atomic_u64 serving; /* 1 while a thread delivers events: they come one after the other */
     kj_atomic_u64 clients; /* open producers and consumers */
+    kj_atomic_u64 batches; /* that polls gave out and nobody released */
 };
 
 /* 0, or INVALID_ARG with the story that says what (for example "producer") was wanted. */

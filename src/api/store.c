@@ -46,6 +46,11 @@ int kaja_store_close(struct kaja_store *store)
         return kj_err(KAJA_ERR_STATE,
                       "%llu producers or consumers are open on this store: close them first",
                       (unsigned long long)clients);
+    /* They pin segments; what they point to would be gone. */
+    uint64_t batches = kj_load_acquire(&store->batches);
+    if (batches != 0 && !forked)
+        return kj_err(KAJA_ERR_STATE, "%llu batches of polls were not released",
+                      (unsigned long long)batches);
     if (!forked)
         kj_handle_serve_events(store);
     int err = kj_store_close(store->store);

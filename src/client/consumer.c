@@ -54,7 +54,7 @@ int kj_consumer_new(struct kj_store *store, const struct kj_consumer_options *op
         .clock = consumer->clock,
         .options = &consumer->options,
     };
-    int err = kj_fetch_pool_new(&consumer->fetcher.pool);
+    int err = kj_fetch_pool_new(options->batches_out, &consumer->fetcher.pool);
     if (err != 0) {
         kj_free(consumer);
         return err;

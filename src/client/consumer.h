@@ -7,6 +7,7 @@
 #ifndef KJ_CLIENT_CONSUMER_H
 #define KJ_CLIENT_CONSUMER_H
 
+#include "base/atomic.h"
 #include "base/err.h"
 #include "store/store.h"
 
@@ -34,6 +35,7 @@ struct kj_consumer_options {
     int64_t fetch_wait_max_ms;        /* fetch.max.wait.ms */
     size_t decompressed_bytes_max;    /* kaja.decompressed.max.bytes, of one batch */
     size_t memory_bytes_max; /* kaja.memory.max: that unreleased batches may pin; 0: no limit */
+    kj_atomic_u64 *batches_out; /* counts batches that are out; outlives them; NULL: nobody asks */
 };
 /* Kafka's defaults. */
 void kj_consumer_options_defaults(struct kj_consumer_options *options);

@@ -5,13 +5,14 @@
 #include "base/assert.h"
 #include "base/err.h"
 
-int kj_fetch_pool_new(struct kj_fetch_pool **ret_pool)
+int kj_fetch_pool_new(kj_atomic_u64 *out, struct kj_fetch_pool **ret_pool)
 {
     struct kj_fetch_pool *pool = kj_alloc_zero(1, sizeof *pool);
     if (pool == NULL)
         return kj_err_oom("a consumer");
     kj_lock_init(&pool->lock, KJ_RANK_LEAF);
     pool->owners = 1;
+    pool->out = out;
     *ret_pool = pool;
     return 0;
 }
@@ -78,6 +79,8 @@ struct kaja_batch *kj_fetch_pool_batch(struct kj_fetch_pool *pool)
         kj_lock_release(&pool->lock);
         return NULL;
     }
+    if (pool->out != NULL)
+        kj_fetch_add(pool->out, 1);
     batch->pool = pool;
     batch->count = 0;
     batch->run_count = 0;
@@ -98,6 +101,7 @@ void kj_fetched_done(struct kaja_batch *batch)
 void kj_fetched_release(struct kaja_batch *batch)
 {
     struct kj_fetch_pool *pool = batch->pool;
+    kj_atomic_u64 *out = pool->out;
     for (size_t i = 0; i < batch->run_count; i++)
         kj_source_release(batch->runs[i].source);
     batch->run_count = 0;
@@ -112,6 +116,9 @@ void kj_fetched_release(struct kaja_batch *batch)
     unlock_owned(pool);
     if (!keep)
         batch_free(batch);
+    /* Last: the store may be closed from here on. */
+    if (out != NULL)
+        kj_fetch_add(out, UINT64_MAX); /* minus one */
 }
 
 struct kj_source *kj_source_new(struct kj_fetch_pool *pool, struct kj_view *view,

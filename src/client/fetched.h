@@ -63,9 +63,11 @@ struct kj_fetch_pool {
     bool closed;          /* the consumer is gone: nothing is kept any more */
     size_t owners;        /* the consumer, each batch that is out, each source in use */
     kj_atomic_u64 pinned; /* by batches that are out */
+    kj_atomic_u64 *out;   /* of all pools of a store: batches that are out; may be NULL */
 };
 
-int kj_fetch_pool_new(struct kj_fetch_pool **ret_pool);
+/* out counts the batches that are out, outlives them, and may be NULL. */
+int kj_fetch_pool_new(kj_atomic_u64 *out, struct kj_fetch_pool **ret_pool);
 /* The consumer is closed. */
 void kj_fetch_pool_close(struct kj_fetch_pool *pool);
 

@@ -403,6 +403,35 @@ static void test_outlive(void **state)
     assert_ok(kaja_store_close(store));
 }
 
+/* Batches keep the store open: with their records, with none, and after the consumer's close. */
+static void test_close_with_batches(void **state)
+{
+    (void)state;
+    struct kaja_store *store = open_store(NULL);
+    make_topic(store, 1);
+    send_numbered(store, 0, 10, 100, true);
+    struct kaja_consumer *consumer =
+        open_consumer(store, 1, conf_of("auto.offset.reset", "earliest", NULL));
+    struct kaja_batch *full, *empty;
+    struct kaja_record_view view;
+    assert_ok(kaja_consumer_poll(consumer, 1000, &full));
+    assert_ok(kaja_consumer_poll(consumer, 0, &empty));
+    assert_int_equal(kaja_batch_count(full), 10);
+    assert_int_equal(kaja_batch_count(empty), 0);
+    assert_ok(kaja_consumer_close(consumer));
+    assert_err(kaja_store_close(store), KAJA_ERR_STATE);
+    assert_non_null(strstr(kaja_error_detail(), "2 batches of polls were not released"));
+    kaja_batch_release(empty);
+    assert_err(kaja_store_close(store), KAJA_ERR_STATE);
+    assert_non_null(strstr(kaja_error_detail(), "1 batches of polls were not released"));
+    /* Nothing happened. */
+    assert_int_equal(kaja_batch_next(full, &view), 1);
+    assert_memory_equal(view.key, "key0", 4);
+    assert_int_equal(((const char *)view.value)[99], 'v');
+    kaja_batch_release(full);
+    assert_ok(kaja_store_close(store));
+}
+
 /* kaja.read.durable: a record of acks=1 is read only when something flushed it. */
 static void test_read_durable(void **state)
 {
@@ -547,7 +576,7 @@ int main(void)
         test_in_dir(test_wait_for_record), test_in_dir(test_two_threads),
         test_in_dir(test_outlive),         test_in_dir(test_read_durable),
         test_in_dir(test_topic_deleted),   test_in_dir(test_two_processes),
-        test_in_dir(test_arguments),
+        test_in_dir(test_arguments),       test_in_dir(test_close_with_batches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

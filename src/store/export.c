@@ -23,6 +23,8 @@ static int lock_file(struct kj_io *io, const char *name, uint64_t lock,
         .root_fd = io->root_fd, .lock_name = name, .clock = &kj_clock_system};
     struct kj_shared *shared;
     *ret_held = false;
+    if (io->root_fd < 0)
+        return 0;
     int os = kj_shared_open(&options, &shared);
     if (os != 0)
         return kj_err_os(os, "opening %s", name);
@@ -137,7 +139,9 @@ int kj_export_open(const struct kj_export_options *options, struct kj_export **r
     for (int i = 0; i < KJ_EXPORT_CHECKPOINTS; i++)
         kj_checkpoint_init(&export->checkpoints[i]);
     int err = open_root(options->source, true, options, &export->source);
-    if (err == 0)
+    if (options->target_io != NULL)
+        export->target = options->target_io;
+    else if (err == 0)
         err = open_root(options->target, false, options, &export->target);
     if (err == 0)
         err = look_at_target(export);

@@ -56,8 +56,10 @@ struct kj_export_options {
     size_t topic_count;
     kj_export_callback *callback;
     void *arg;
-    kj_io_step *target_step; /* for tests */
+    /* seams; NULL: the real ones */
+    kj_io_step *target_step;
     void *step_arg;
+    struct kj_io *target_io; /* taken over; a simulation has no brokers */
 };
 
 struct kj_export;

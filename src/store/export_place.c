@@ -109,9 +109,8 @@ int kj_export_conflict(struct kj_export *export, const struct kj_export_item *it
 static int swap(struct kj_export *export, const struct kj_export_names *names)
 {
     struct kj_io *io = export->target;
-    KJ_TRY(sync_root(export)); /* the copy's name */
     KJ_TRY(os_error(export, kj_io_rename(io, names->dir, names->old), "renaming", names->dir));
-    int err = sync_root(export);
+    int err = sync_root(export); /* the copy's name too */
     if (err == 0)
         err = os_error(export, kj_io_rename(io, names->copy, names->dir), "renaming", names->copy);
     if (err != 0) {

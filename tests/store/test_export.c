@@ -397,6 +397,40 @@ static void deaths(void **state)
     assert_true(deaths * stride > 60);
 }
 
+/* The one moment at which a partition has no directory of its name. */
+static int kill_between_renames(void *arg, const char *op, const char *path)
+{
+    (void)arg;
+    if (strcmp(op, "rename") == 0 && strchr(path, '/') == NULL && kj_deleted_dir_parse(path))
+        (void)kill(getpid(), SIGKILL);
+    return 0;
+}
+
+static int die_between_renames(void *arg)
+{
+    (void)arg;
+    return export_with(NULL, 0, kill_between_renames, NULL);
+}
+
+static void between_the_renames(void **state)
+{
+    (void)state;
+    fill_source();
+    fill_target();
+    char *before = strdup(everything(dst));
+    assert_int_equal(child_end(child_start(die_between_renames, NULL)), 1000 + SIGKILL);
+    assert_false(exists(dst, "events-0"));
+    check_between();
+    /* What is refused leaves it as it was before the one that died. */
+    (void)shell("rm '%s/.lock' && mv '%s/ours-2' '%s/gone'", dst, dst, dir.path);
+    assert_err(export_all(), KAJA_ERR_INVALID_PARTITIONS);
+    (void)shell("mv '%s/gone' '%s/ours-2'", dir.path, dst);
+    assert_string_equal(everything(dst), before);
+    free(before);
+    assert_ok(export_all());
+    check_target();
+}
+
 struct failing {
     int at, count;
 };
@@ -448,7 +482,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(all_topics),        CASE(named_topics),        CASE(topics_refused),
         CASE(open_ones_refused), CASE(directories_refused), CASE(nobody_comes_in),
-        CASE(deaths),            CASE(failures),            CASE(changed_meanwhile),
+        CASE(deaths),            CASE(between_the_renames), CASE(failures),
+        CASE(changed_meanwhile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

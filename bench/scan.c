@@ -81,7 +81,7 @@ static double scan(struct kaja_store *store, const struct way *way)
         fprintf(stderr, "%ld records came instead of %ld\n", count, records);
         exit(1);
     }
-    bench_ok(kaja_consumer_close(consumer), "close");
+    bench_ok(kaja_consumer_close(consumer, -1), "close");
     return took / (double)records;
 }
 

@@ -388,7 +388,7 @@ static int consume(struct session *s, const struct kaja_conf *conf)
     flush(s);
     status = output_status(s, status);
     kj_signals_forget_consumer();
-    int err = kaja_consumer_close(s->consumer);
+    int err = kaja_consumer_close(s->consumer, -1);
     if (err != 0) {
         kj_complain_err(err, "kaja console-consumer: closing the consumer");
         status = KJ_EXIT_FAILURE;

@@ -277,7 +277,7 @@ static int measure(struct test *test, const struct kaja_conf *conf)
         if (kj_args_has(test->args, "print-metrics"))
             print_metrics(test->store);
     }
-    int closed = kaja_consumer_close(test->consumer);
+    int closed = kaja_consumer_close(test->consumer, -1);
     if (closed != 0)
         kj_complain_err(closed, "kaja consumer-perf-test: closing the consumer");
     return err != 0 || closed != 0 ? KJ_EXIT_FAILURE : KJ_EXIT_OK;

@@ -233,7 +233,7 @@ static int consume(struct demo *demo)
     int status = read_all(demo, consumer);
     if (status == 0)
         status = seek_around(demo, consumer);
-    err = kaja_consumer_close(consumer);
+    err = kaja_consumer_close(consumer, -1);
     return status == 0 && err != 0 ? fail(err, "closing the consumer") : status;
 }
 

@@ -25,9 +25,12 @@ struct kaja_batch;
 KAJA_API int kaja_consumer_open(struct kaja_store *store, const struct kaja_conf *conf,
                                 struct kaja_consumer **ret_consumer);
 
-/* Frees the consumer; batches it gave out stay valid until they are released. NULL is allowed.
- * Errors: none. Threads: one. Blocks: no. */
-KAJA_API int kaja_consumer_close(struct kaja_consumer *consumer);
+/* Frees the consumer; batches it gave out stay valid until they are released. timeout_ms (0: at
+ * once, -1: no limit) bounds what a close may have to wait for; without groups that is nothing.
+ * NULL is allowed. Except for an error the handle is gone.
+ * Errors: STATE (another thread is inside: nothing happened), INVALID_ARG (no consumer).
+ * Threads: one. Blocks: up to timeout_ms. */
+KAJA_API int kaja_consumer_close(struct kaja_consumer *consumer, int64_t timeout_ms);
 
 /* Replaces the assignment. Only topic and partition of each element count; a partition that was
  * assigned before keeps its position. count 0 unassigns all. Positions of new ones come from
@@ -67,35 +70,42 @@ KAJA_API void kaja_batch_rewind(struct kaja_batch *batch);
 KAJA_API void kaja_batch_release(struct kaja_batch *batch);
 
 /* The next poll reads from this offset. Checked only by that poll. Kafka: seek().
- * Errors: STATE (not assigned), INVALID_ARG (negative). Threads: one. Blocks: no. */
+ * Errors: STATE (not assigned, or another thread is inside), INVALID_ARG (negative, topic NULL).
+ * Threads: one. Blocks: no. */
 KAJA_API int kaja_consumer_seek(struct kaja_consumer *consumer, const char *topic, int32_t partition,
                                 int64_t offset);
 
 /* To the first or behind the last readable record; topic NULL: all assigned partitions. Resolved by
  * the next poll or position. Kafka: seekToBeginning(), seekToEnd().
- * Errors: STATE (not assigned). Threads: one. Blocks: no. */
+ * Errors: STATE (not assigned, or another thread is inside), INVALID_ARG (no consumer).
+ * Threads: one. Blocks: no. */
 KAJA_API int kaja_consumer_seek_to_beginning(struct kaja_consumer *consumer, const char *topic,
                                              int32_t partition);
 KAJA_API int kaja_consumer_seek_to_end(struct kaja_consumer *consumer, const char *topic,
                                        int32_t partition);
 
 /* To the first record with a timestamp of at least timestamp_ms, else to the end.
- * Kafka: offsetsForTimes() and seek(). Errors: STATE, INVALID_ARG. Threads: one. Blocks: no. */
+ * Kafka: offsetsForTimes() and seek().
+ * Errors: STATE (not assigned, or another thread is inside), INVALID_ARG (negative, topic NULL).
+ * Threads: one. Blocks: no. */
 KAJA_API int kaja_consumer_seek_to_timestamp(struct kaja_consumer *consumer, const char *topic,
                                              int32_t partition, int64_t timestamp_ms);
 
 /* The offset the next poll reads from. Kafka: position().
- * Errors: STATE (not assigned), NO_OFFSET. Threads: one. Blocks: no. */
+ * Errors: STATE (not assigned, or another thread is inside), NO_OFFSET, INVALID_ARG (a NULL), and
+ * those of reading the log where a timestamp is looked up (KAFKA_STORAGE_ERROR, CORRUPT_MESSAGE,
+ * DAMAGED, OUT_OF_MEMORY). Threads: one. Blocks: for that reading. */
 KAJA_API int kaja_consumer_position(struct kaja_consumer *consumer, const char *topic,
                                     int32_t partition, int64_t *ret_offset);
 
 /* Paused partitions return nothing and keep their positions. Kafka: pause(), resume().
- * Errors: STATE (not assigned). Threads: one. Blocks: no. */
+ * Errors: STATE (not assigned, or another thread is inside), INVALID_ARG (topic NULL).
+ * Threads: one. Blocks: no. */
 KAJA_API int kaja_consumer_pause(struct kaja_consumer *consumer, const char *topic, int32_t partition);
 KAJA_API int kaja_consumer_resume(struct kaja_consumer *consumer, const char *topic, int32_t partition);
 
 /* Records behind the position that could be read now. Kafka: currentLag().
- * Errors: STATE, NO_OFFSET. Threads: one. Blocks: no. */
+ * Errors: those of kaja_consumer_position(). Threads: one. Blocks: as that. */
 KAJA_API int kaja_consumer_lag(struct kaja_consumer *consumer, const char *topic, int32_t partition,
                                int64_t *ret_count);
 

@@ -52,8 +52,9 @@ static int null_argument(const char *what)
     return kj_err(KAJA_ERR_INVALID_ARG, "%s is NULL", what);
 }
 
-int kaja_consumer_close(struct kaja_consumer *consumer)
+int kaja_consumer_close(struct kaja_consumer *consumer, int64_t timeout_ms)
 {
+    (void)timeout_ms; /* for commits and leaving a group: nothing is waited for yet */
     if (consumer == NULL)
         return 0;
     KJ_TRY(kj_handle_check(consumer, KJ_MAGIC_CONSUMER, "consumer"));

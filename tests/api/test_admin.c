@@ -499,7 +499,7 @@ static void test_memory_limit(void **state)
         assert_int_equal(err, own ? 0 : KAJA_ERR_MEMORY_LIMIT);
         while (held > 0)
             kaja_batch_release(batches[--held]);
-        assert_ok(kaja_consumer_close(consumer));
+        assert_ok(kaja_consumer_close(consumer, 20000));
     }
     assert_ok(kaja_store_close(store));
 }

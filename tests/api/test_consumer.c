@@ -143,7 +143,7 @@ static void test_positions(void **state)
     assert_err(kaja_consumer_seek(consumer, "topic", 1, 0), KAJA_ERR_STATE);
     assert_err(kaja_consumer_position(consumer, "other", 0, &offset), KAJA_ERR_STATE);
     assert_err(kaja_store_close(store), KAJA_ERR_STATE);
-    assert_ok(kaja_consumer_close(consumer));
+    assert_ok(kaja_consumer_close(consumer, 20000));
     assert_ok(kaja_store_close(store));
 }
 
@@ -159,18 +159,18 @@ static void test_reset(void **state)
     assert_int_equal(take_all(consumer, 0), 100);
     assert_ok(kaja_consumer_seek(consumer, "topic", 0, 5000)); /* out of range */
     assert_int_equal(take_all(consumer, 0), 100);
-    assert_ok(kaja_consumer_close(consumer));
+    assert_ok(kaja_consumer_close(consumer, 20000));
     consumer = open_consumer(store, 1, conf_of("auto.offset.reset", "none", NULL));
     assert_err(kaja_consumer_poll(consumer, 0, &batch), KAJA_ERR_NO_OFFSET);
     assert_ok(kaja_consumer_seek(consumer, "topic", 0, 5000));
     assert_err(kaja_consumer_poll(consumer, 0, &batch), KAJA_ERR_OFFSET_OUT_OF_RANGE);
     assert_ok(kaja_consumer_seek(consumer, "topic", 0, 42));
     assert_int_equal(take_all(consumer, 42), 58);
-    assert_ok(kaja_consumer_close(consumer));
+    assert_ok(kaja_consumer_close(consumer, 20000));
     /* Their timestamps are of 1970. */
     consumer = open_consumer(store, 1, conf_of("auto.offset.reset", "by_duration:PT1H", NULL));
     assert_int_equal(take_all(consumer, 0), 0);
-    assert_ok(kaja_consumer_close(consumer));
+    assert_ok(kaja_consumer_close(consumer, 20000));
     assert_ok(kaja_store_close(store));
 }
 
@@ -188,7 +188,7 @@ static void test_pause(void **state)
     assert_true(now_ns() - before >= 30000000);
     assert_ok(kaja_consumer_resume(consumer, "topic", 0));
     assert_int_equal(take(consumer, 30, 0), 10);
-    assert_ok(kaja_consumer_close(consumer));
+    assert_ok(kaja_consumer_close(consumer, 20000));
     assert_ok(kaja_store_close(store));
 }
 
@@ -222,7 +222,7 @@ static void test_many_partitions(void **state)
     }
     assert_true(seen[0] && seen[63]);
     assert_ok(kaja_producer_close(producer, 20000));
-    assert_ok(kaja_consumer_close(consumer));
+    assert_ok(kaja_consumer_close(consumer, 20000));
     assert_ok(kaja_store_close(store));
 }
 
@@ -270,7 +270,7 @@ static void test_wakeup(void **state)
     assert_err(kaja_consumer_poll(consumer, -1, &batch), KAJA_ERR_INTERRUPTED);
     assert_int_equal(take(consumer, 10, 0), 0);
     kaja_consumer_wakeup(NULL);
-    assert_ok(kaja_consumer_close(consumer));
+    assert_ok(kaja_consumer_close(consumer, 20000));
     assert_ok(kaja_store_close(store));
 }
 
@@ -302,7 +302,7 @@ static void test_waits_idle(void **state)
         double used = cpu_ms() - before;
         if (used > 40)
             fail_msg("400 ms of waiting took %.1f ms of processor time", used);
-        assert_ok(kaja_consumer_close(consumer));
+        assert_ok(kaja_consumer_close(consumer, 20000));
         assert_ok(kaja_store_close(store));
     }
 }
@@ -331,7 +331,7 @@ static void test_wait_for_record(void **state)
     while (got < 3)
         got += take(consumer, 20000, (int64_t)got);
     pthread_join(thread, NULL);
-    assert_ok(kaja_consumer_close(consumer));
+    assert_ok(kaja_consumer_close(consumer, 20000));
     assert_ok(kaja_store_close(other));
     assert_ok(kaja_store_close(store));
 }
@@ -355,10 +355,10 @@ static void test_two_threads(void **state)
     sleep_ms(50);
     assert_err(kaja_consumer_poll(consumer, 0, &batch), KAJA_ERR_STATE);
     assert_err(kaja_consumer_seek_to_end(consumer, NULL, 0), KAJA_ERR_STATE);
-    assert_err(kaja_consumer_close(consumer), KAJA_ERR_STATE);
+    assert_err(kaja_consumer_close(consumer, 20000), KAJA_ERR_STATE);
     kaja_consumer_wakeup(consumer);
     pthread_join(thread, NULL);
-    assert_ok(kaja_consumer_close(consumer));
+    assert_ok(kaja_consumer_close(consumer, 20000));
     assert_ok(kaja_store_close(store));
 }
 
@@ -377,7 +377,7 @@ static void test_outlive(void **state)
         assert_ok(kaja_consumer_poll(consumer, 0, &batches[i]));
     assert_ok(kaja_consumer_seek_to_end(consumer, NULL, 0));
     assert_int_equal(take(consumer, 0, 0), 0);
-    assert_ok(kaja_consumer_close(consumer));
+    assert_ok(kaja_consumer_close(consumer, 20000));
     /* Every segment but the last goes. */
     assert_ok(kaja_admin_delete_records(store, "topic", 0, 144, NULL));
     sleep_ms(20);
@@ -418,7 +418,7 @@ static void test_close_with_batches(void **state)
     assert_ok(kaja_consumer_poll(consumer, 0, &empty));
     assert_int_equal(kaja_batch_count(full), 10);
     assert_int_equal(kaja_batch_count(empty), 0);
-    assert_ok(kaja_consumer_close(consumer));
+    assert_ok(kaja_consumer_close(consumer, 20000));
     assert_err(kaja_store_close(store), KAJA_ERR_STATE);
     assert_non_null(strstr(kaja_error_detail(), "2 batches of polls were not released"));
     kaja_batch_release(empty);
@@ -461,8 +461,8 @@ static void test_read_durable(void **state)
     record.key = "key1";
     assert_ok(kaja_producer_send(hard, &record, 20000, &metadata));
     assert_int_equal(take(durable, 5000, 0), 2);
-    assert_ok(kaja_consumer_close(any));
-    assert_ok(kaja_consumer_close(durable));
+    assert_ok(kaja_consumer_close(any, 20000));
+    assert_ok(kaja_consumer_close(durable, 20000));
     assert_ok(kaja_producer_close(soft, 20000));
     assert_ok(kaja_producer_close(hard, 20000));
     assert_ok(kaja_store_close(store));
@@ -489,7 +489,7 @@ static void test_topic_deleted(void **state)
     assert_int_equal(take_all(consumer, 0), 3);
     wanted.partition = 1;
     assert_err(kaja_consumer_assign(consumer, &wanted, 1), KAJA_ERR_UNKNOWN_TOPIC_OR_PARTITION);
-    assert_ok(kaja_consumer_close(consumer));
+    assert_ok(kaja_consumer_close(consumer, 20000));
     assert_ok(kaja_store_close(other));
     assert_ok(kaja_store_close(store));
 }
@@ -541,7 +541,7 @@ static void test_two_processes(void **state)
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
-    assert_ok(kaja_consumer_close(consumer));
+    assert_ok(kaja_consumer_close(consumer, 20000));
     assert_ok(kaja_store_close(store));
 }
 
@@ -562,8 +562,8 @@ static void test_arguments(void **state)
     assert_err(kaja_consumer_assign(consumer, &bad, 1), KAJA_ERR_INVALID_ARG);
     bad.partition = 0;
     assert_err(kaja_consumer_assign(consumer, &bad, 1), KAJA_ERR_UNKNOWN_TOPIC_OR_PARTITION);
-    assert_ok(kaja_consumer_close(consumer));
-    assert_ok(kaja_consumer_close(NULL));
+    assert_ok(kaja_consumer_close(consumer, 20000));
+    assert_ok(kaja_consumer_close(NULL, 20000));
     assert_ok(kaja_store_close(store));
 }
 

@@ -184,7 +184,7 @@ static void a_poll_fails(struct kaja_conf *conf, bool replaced)
     assert_err(kaja_consumer_poll(consumer, 2 * SOON_MS, &batch), KAJA_ERR_NO_DIRECTORY);
     assert_true(detail_has("open it again"));
     assert_err(kaja_consumer_poll(consumer, 0, &batch), KAJA_ERR_NO_DIRECTORY);
-    assert_ok(kaja_consumer_close(consumer));
+    assert_ok(kaja_consumer_close(consumer, 20000));
     if (store != writer)
         (void)kaja_store_close(store); /* one that only reads had nothing to write */
     assert_err(kaja_store_close(writer), KAJA_ERR_NO_DIRECTORY);
@@ -233,7 +233,7 @@ static void replaced_by_another(void **state)
     assert_ok(kaja_consumer_poll(consumer, 0, &batch));
     assert_int_equal(kaja_batch_count(batch), 0); /* nothing went there */
     kaja_batch_release(batch);
-    assert_ok(kaja_consumer_close(consumer));
+    assert_ok(kaja_consumer_close(consumer, 20000));
     assert_ok(kaja_producer_close(producer, 1000));
     assert_err(kaja_store_close(store), KAJA_ERR_NO_DIRECTORY);
     assert_ok(kaja_store_close(other));

@@ -90,7 +90,7 @@ static int records_in(struct kaja_store *store)
             count++;
         kaja_batch_release(batch);
     }
-    assert_ok(kaja_consumer_close(consumer));
+    assert_ok(kaja_consumer_close(consumer, 20000));
     return count;
 }
 

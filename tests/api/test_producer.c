@@ -67,7 +67,7 @@ static int64_t read_all(struct kaja_store *store, int32_t partitions,
         if (got == 0)
             break;
     }
-    assert_ok(kaja_consumer_close(consumer));
+    assert_ok(kaja_consumer_close(consumer, 20000));
     return count;
 }
 

@@ -517,7 +517,7 @@ void census_take(struct kaja_store *store, const char *topic, int32_t partitions
         kaja_batch_release(batch);
         CHECK(now_ns() < deadline_ns, "the end of %s is not reached", topic);
     } while (!at_ends(store, consumer, topic, partitions));
-    MUST(kaja_consumer_close(consumer));
+    MUST(kaja_consumer_close(consumer, 30000));
 }
 
 void census_compare(const struct census *before, const struct census *now)

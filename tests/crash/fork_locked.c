@@ -133,7 +133,7 @@ static void forked(const struct turn *turn, struct handles *h)
     if (turn->child_closes) {
         int err = kaja_producer_close(h->producer, 1000);
         CHECK(err == 0 || err == KAJA_ERR_FORKED, "producer close: %s", kaja_error_name(err));
-        err = kaja_consumer_close(h->consumer);
+        err = kaja_consumer_close(h->consumer, 30000);
         CHECK(err == 0 || err == KAJA_ERR_FORKED, "consumer close: %s", kaja_error_name(err));
         err = kaja_store_close(h->store);
         CHECK(err == 0 || err == KAJA_ERR_FORKED, "store close: %s", kaja_error_name(err));

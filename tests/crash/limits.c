@@ -254,7 +254,7 @@ static void measure_idle(void *arg)
     consume_each(consumer, 1);
     idle->used_mib = resident_mib();
     idle->used_files = open_files();
-    MUST(kaja_consumer_close(consumer));
+    MUST(kaja_consumer_close(consumer, 30000));
     begun_ns = now_ns();
     MUST(kaja_store_close(store));
     idle->close_ms = since_ms(begun_ns);
@@ -314,7 +314,7 @@ static void many(void *arg)
     printf("all consumed in %.0f ms; %d files, %d maps, %.1f MiB resident\n", since_ms(begun_ns),
            open_files(), maps(), resident_mib());
     CHECK(open_files() <= 1024, "more than 1,024 files");
-    MUST(kaja_consumer_close(consumer));
+    MUST(kaja_consumer_close(consumer, 30000));
     begun_ns = now_ns();
     MUST(kaja_store_close(store));
     printf("closed in %.0f ms\n", since_ms(begun_ns));
@@ -323,7 +323,7 @@ static void many(void *arg)
     printf("opened in %.0f ms\n", since_ms(begun_ns));
     consumer = assign_each(store);
     consume_each(consumer, 2);
-    MUST(kaja_consumer_close(consumer));
+    MUST(kaja_consumer_close(consumer, 30000));
     MUST(kaja_store_close(store));
 }
 
@@ -364,7 +364,7 @@ static void consume_many(struct kaja_store *store, long count)
             seen++;
         kaja_batch_release(batch);
     }
-    MUST(kaja_consumer_close(consumer));
+    MUST(kaja_consumer_close(consumer, 30000));
 }
 
 static void allocs(long count)

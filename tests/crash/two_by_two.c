@@ -156,7 +156,7 @@ static void consumer_run(void *arg)
             see(&reader, &record, now);
         kaja_batch_release(batch);
     }
-    MUST(kaja_consumer_close(consumer));
+    MUST(kaja_consumer_close(consumer, 30000));
     MUST(kaja_store_close(store));
 }
 

@@ -52,7 +52,7 @@ int main(int argc, char **argv)
         kaja_batch_release(batch);
     } while (count > 0); /* nothing came for 100 ms: the end */
 
-    if ((error = kaja_consumer_close(consumer)) != 0 || (error = kaja_store_close(store)) != 0)
+    if ((error = kaja_consumer_close(consumer, 10000)) != 0 || (error = kaja_store_close(store)) != 0)
         return fail("close", error);
     return 0;
 }

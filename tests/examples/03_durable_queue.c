@@ -83,7 +83,7 @@ static void work(struct kaja_store *store)
         }
         kaja_batch_release(batch);
     } while (count > 0);
-    must("close", kaja_consumer_close(consumer));
+    must("close", kaja_consumer_close(consumer, 10000));
 }
 
 int main(int argc, char **argv)

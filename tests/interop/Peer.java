@@ -9,6 +9,8 @@
  *                                         (keyed: no null keys, as a compacted topic wants it)
  *     records TOPIC read_uncommitted|read_committed [FROM-OFFSET | @FROM-TIMESTAMP]
  *     offsets TOPIC TIMESTAMP...           -1 latest, -2 earliest
+ *     commit TOPIC (GROUP OFFSET)...       for all its partitions; tx-...: in transactions, one of them aborted
+ *     committed TOPIC GROUP...             "group partition offset"
  *     partitions COUNT                     of the keys on stdin, in hex, a line each
  *
  * A record is printed as "partition offset timestamp C|L key value header=value,...": bytes in hex behind
@@ -172,6 +174,56 @@ public class Peer {
         }
     }
 
+    static Map<TopicPartition, OffsetAndMetadata> offsetsOf(List<TopicPartition> partitions, long offset) {
+        Map<TopicPartition, OffsetAndMetadata> offsets = new HashMap<>();
+        for (TopicPartition tp : partitions)
+            offsets.put(tp, new OffsetAndMetadata(offset, "at " + offset));
+        return offsets;
+    }
+
+    static void commitInTransactions(String bootstrap, String group, List<TopicPartition> partitions, long offset) {
+        try (KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(config(bootstrap, "key.serializer",
+                 ByteArraySerializer.class, "value.serializer", ByteArraySerializer.class, "transactional.id", group))) {
+            producer.initTransactions();
+            for (int i = 0; i < 2; i++) {
+                producer.beginTransaction();
+                producer.sendOffsetsToTransaction(offsetsOf(partitions, offset + i), new ConsumerGroupMetadata(group));
+                if (i == 0)
+                    producer.commitTransaction();
+                else
+                    producer.abortTransaction();
+            }
+        }
+    }
+
+    static void commit(String bootstrap, String topic, List<String> rest) {
+        for (int i = 0; i < rest.size(); i += 2) {
+            Map<String, Object> config = config(bootstrap, "group.id", rest.get(i), "key.deserializer",
+                ByteArrayDeserializer.class, "value.deserializer", ByteArrayDeserializer.class, "enable.auto.commit", false);
+            long offset = Long.parseLong(rest.get(i + 1));
+            try (KafkaConsumer<byte[], byte[]> consumer = new KafkaConsumer<>(config)) {
+                List<TopicPartition> list = partitions(consumer, topic);
+                if (rest.get(i).startsWith("tx-"))
+                    commitInTransactions(bootstrap, rest.get(i), list, offset);
+                else
+                    for (long before = offset - 3; before <= offset; before++) /* the last one counts */
+                        consumer.commitSync(offsetsOf(list, before));
+            }
+        }
+    }
+
+    static void committed(String bootstrap, String topic, List<String> groups) throws Exception {
+        try (Admin admin = Admin.create(config(bootstrap))) {
+            for (String group : groups) {
+                Map<TopicPartition, OffsetAndMetadata> offsets =
+                    admin.listConsumerGroupOffsets(group).partitionsToOffsetAndMetadata().get();
+                offsets.keySet().stream().filter(tp -> tp.topic().equals(topic))
+                    .sorted(Comparator.comparingInt(TopicPartition::partition))
+                    .forEach(tp -> out.println(group + " " + tp.partition() + " " + offsets.get(tp).offset()));
+            }
+        }
+    }
+
     static void placement(int count) throws Exception {
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
         for (String line; (line = in.readLine()) != null;) {
@@ -191,6 +243,8 @@ public class Peer {
             break;
         case "records": records(args[1], rest.get(0), rest.get(1), rest.size() > 2 ? rest.get(2) : null); break;
         case "offsets": offsets(args[1], rest.get(0), rest.subList(1, rest.size())); break;
+        case "commit": commit(args[1], rest.get(0), rest.subList(1, rest.size())); break;
+        case "committed": committed(args[1], rest.get(0), rest.subList(1, rest.size())); break;
         case "partitions": placement(Integer.parseInt(rest.get(0))); break;
         default: throw new IllegalArgumentException(args[0]);
         }

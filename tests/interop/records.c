@@ -78,7 +78,7 @@ static void print_partition(struct kaja_store *store, const char *topic, int32_t
         CHECK(now_ns() < give_up, "%s-%d: stays at %" PRId64 " of %" PRId64, topic, (int)partition,
               position, end);
     }
-    MUST(kaja_consumer_close(consumer));
+    MUST(kaja_consumer_close(consumer, -1));
 }
 
 static void print_offsets(struct kaja_store *store, const char *topic, int32_t count,

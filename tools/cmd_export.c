@@ -119,7 +119,8 @@ const struct kj_command kj_cmd_export = {
     .name = "export",
     .summary = "Put topics into the log directory of a stopped Kafka broker.",
     .notes = "The topics must have been created in the broker, with as many partitions, and hold\n"
-             "nothing. Run it as the user that the broker runs as. It may be repeated.\n",
+             "nothing. Run it as the user that the broker runs as, or as root. It may be\n"
+             "repeated.\n",
     .options = options,
     .run = run,
 };

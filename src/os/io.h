@@ -144,6 +144,7 @@ struct kj_io_options {
     enum kj_io_backend backend; /* AUTO probes io_uring and falls back to posix */
     bool create;                /* mkdir (one level) with 0700, and fsync of its parent */
     bool read_only;             /* every changing operation gives EROFS */
+    bool keep_owner;            /* what is made gets the root's owner and group, if we may do so */
     unsigned helper_threads;    /* posix: at most so many at once, started at need; 0: none */
     kj_io_step *step;
     void *step_arg;

@@ -87,6 +87,10 @@ int kj_names_mkdir(struct kj_io *io, const char *path)
     if (err != 0)
         return err;
     err = mkdirat(parent.fd, parent.leaf, 0700) == 0 ? 0 : errno;
+    const struct kj_real_io *real = kj_real_io(io);
+    if (err == 0 && real->keep_owner &&
+        fchownat(parent.fd, parent.leaf, real->uid, real->gid, AT_SYMLINK_NOFOLLOW) != 0)
+        err = errno == EPERM ? 0 : errno; /* what we may not give away stays ours */
     kj_path_parent_close(&parent);
     return err;
 }

@@ -17,6 +17,14 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
+/* What we may not give away stays ours. */
+static void keep_owner(const struct kj_real_io *real, int fd, const struct stat *st)
+{
+    if (real->keep_owner && (st->st_uid != real->uid || st->st_gid != real->gid) &&
+        fchown(fd, real->uid, real->gid) != 0)
+        return;
+}
+
 static int real_open(struct kj_io *io, const char *path, unsigned flags, struct kj_file **ret_file)
 {
     /* O_NONBLOCK: a FIFO in the way must not make us wait for its other end. */
@@ -43,6 +51,8 @@ static int real_open(struct kj_io *io, const char *path, unsigned flags, struct 
         err = errno;
     if (err != 0)
         goto out;
+    if ((flags & KJ_IO_CREATE) != 0)
+        keep_owner(kj_real_io(io), fd, &st);
     *real = (struct kj_real_file){
         .file = {.io = io, .ino = st.st_ino, .fd = fd, .writable = (flags & KJ_IO_WRITE) != 0},
         .direct = kept != 0};
@@ -210,6 +220,17 @@ static int64_t file_max(void)
     return (int64_t)limit.rlim_cur;
 }
 
+static int note_owner(struct kj_real_io *real, bool keep)
+{
+    struct stat st;
+    if (keep && fstat(real->root.fd, &st) != 0)
+        return errno;
+    real->keep_owner = keep;
+    real->uid = keep ? st.st_uid : 0;
+    real->gid = keep ? st.st_gid : 0;
+    return 0;
+}
+
 int kj_io_create(const struct kj_io_options *options, struct kj_io **ret_io)
 {
     struct kj_real_io *real = kj_alloc_zero(1, sizeof *real);
@@ -222,6 +243,12 @@ int kj_io_create(const struct kj_io_options *options, struct kj_io **ret_io)
         return err;
     }
     kj_path_root_init(&real->root, fd);
+    err = note_owner(real, options->keep_owner);
+    if (err != 0) {
+        close(fd);
+        kj_free(real);
+        return err;
+    }
     if (options->backend != KJ_IO_POSIX)
         err = kj_uring_create(&real->uring);
     if (err != 0 && options->backend == KJ_IO_URING) {

@@ -21,6 +21,9 @@ struct kj_real_io {
     unsigned helper_threads;
     _Atomic unsigned helpers; /* running now */
     struct kj_uring *uring;   /* NULL: posix */
+    bool keep_owner;
+    uid_t uid; /* of the root */
+    gid_t gid;
 };
 
 struct kj_real_file {

@@ -95,6 +95,7 @@ static int open_root(const char *path, bool read_only, const struct kj_export_op
     const struct kj_io_options io = {.root = path,
                                      .backend = KJ_IO_POSIX,
                                      .read_only = read_only,
+                                     .keep_owner = true, /* the broker's, if root exports */
                                      .step = read_only ? NULL : options->target_step,
                                      .step_arg = options->step_arg};
     int os = kj_io_create(&io, ret_io);
@@ -103,6 +104,20 @@ static int open_root(const char *path, bool read_only, const struct kj_export_op
                          : kj_err(KAJA_ERR_LOG_DIR_NOT_FOUND,
                                   "there is no directory at %s: name the broker's log.dirs", path);
     return os == 0 ? 0 : kj_err_os(os, "opening %s", path);
+}
+
+/* Made by us, it has the right owner, should we die before it is removed again. */
+static int make_broker_lock(struct kj_export *export)
+{
+    struct kj_file *file;
+    if (export->target->root_fd < 0)
+        return 0;
+    int os =
+        kj_io_open(export->target, ".lock", KJ_IO_WRITE | KJ_IO_CREATE | KJ_IO_EXCLUSIVE, &file);
+    export->made_lock = os == 0;
+    if (os == 0)
+        kj_io_close(file);
+    return os == 0 || os == EEXIST ? 0 : kj_err_os(os, "making %s/.lock", export->options.target);
 }
 
 static int look_at_target(struct kj_export *export)
@@ -125,7 +140,7 @@ static int look_at_target(struct kj_export *export)
                       "%s has no meta.properties, so it is no broker's log directory: format it "
                       "(kafka-storage), start the broker once and create the topics there",
                       options->target);
-    export->made_lock = kj_io_stat(export->target, ".lock", &stat) == ENOENT;
+    KJ_TRY(make_broker_lock(export));
     KJ_TRY(lock_file(export->target, ".lock", 0, &export->target_broker, &held));
     return held ? broker_has(options->target) : 0;
 }

@@ -13,8 +13,9 @@
  *     3. what has the old id is removed
  * So it is replaced as a whole or not at all. Both ids are hashes of the topic's name: an export
  * that is begun again knows what an interrupted one left, puts an old directory back where no new
- * one came, and removes the rest. A broker that starts in between takes both for partitions of deleted
- * topics and removes them, which loses nothing: the old one is empty, the source has the rest.
+ * one came, and removes the rest. A broker that starts in between takes both for partitions of
+ * deleted topics and removes them, which loses nothing: the old one is empty, the source has the
+ * rest.
  * A partition that has exactly the records already that it would get is left as it is, so the same
  * export may be repeated until it has come through. Checkpoints are written last.
  */

@@ -226,12 +226,41 @@ static void test_within(void **state)
     assert_int_equal(unlink(os_test_path("to/link")), 0);
 }
 
+/* For root alone; others keep what they make. */
+static void test_keep_owner(void **state)
+{
+    (void)state;
+    enum { OTHER = 12345, GROUP = 54321 };
+    const struct kj_io_options options = {
+        .root = os_test_path("to"), .backend = KJ_IO_POSIX, .keep_owner = true};
+    bool root = chown(os_test_path("to"), OTHER, GROUP) == 0;
+    struct kj_io *io;
+    struct stat st;
+    assert_errno(kj_io_create(&options, &io), 0);
+    assert_errno(kj_io_mkdir(io, "d"), 0);
+    assert_errno(kj_io_replace_file(io, "d/f", "x", 1, true), 0);
+    static const char *const made[] = {"to/d", "to/d/f"};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(stat(os_test_path(made[i]), &st), 0);
+        assert_int_equal(st.st_uid, root ? OTHER : getuid());
+        assert_int_equal(st.st_gid, root ? GROUP : getgid());
+    }
+    kj_io_destroy(io);
+    if (!root)
+        return;
+    /* Without being asked nobody's files change hands. */
+    assert_errno(kj_io_replace_file(to_io, "d/g", "x", 1, true), 0);
+    assert_int_equal(stat(os_test_path("to/d/g"), &st), 0);
+    assert_int_equal(st.st_uid, getuid());
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(test_copy),       CASE(test_part_and_nothing), CASE(test_other_ways),
         CASE(test_step),       CASE(test_within),
+        CASE(test_keep_owner),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

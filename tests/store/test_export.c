@@ -119,8 +119,8 @@ static const char *const all_ours[] = {"ours-0", "ours-1", "ours-2", "events-0"}
 /* Those of the partitions whose files differ from the source's. */
 static const char *different(const char *partitions)
 {
-    return shell("cd '%s' && for f in $(ls -d %s | sed 's,$,/0*,'); do case $f in *damaged-*) ;; *) "
-                 "cmp $f '%s'/$f 2>&1;; esac; done; true",
+    return shell("cd '%s' && for f in $(ls -d %s | sed 's,$,/0*,'); do case $f in *damaged-*) ;; "
+                 "*) cmp $f '%s'/$f 2>&1;; esac; done; true",
                  src, partitions, dst);
 }
 
@@ -130,8 +130,8 @@ static void check_target(void)
     assert_string_equal(
         shell("cd '%s' && ls -A && sort recovery-point-offset-checkpoint "
               "&& sort replication-offset-checkpoint && sort log-start-offset-checkpoint && cat "
-              "*/partition.metadata | grep -c " BROKER_TOPIC_ID " && cat ours-0/leader-epoch-checkpoint "
-              "&& cat ours-2/leader-epoch-checkpoint",
+              "*/partition.metadata | grep -c " BROKER_TOPIC_ID
+              " && cat ours-0/leader-epoch-checkpoint && cat ours-2/leader-epoch-checkpoint",
               dst),
         ".kafka_cleanshutdown\nbootstrap.checkpoint\nevents-0\nlog-start-offset-checkpoint\n"
         "meta.properties\nothers-0\nours-0\nours-1\nours-2\nrecovery-point-offset-checkpoint\n"
@@ -229,7 +229,7 @@ static void topics_refused(void **state)
     (void)shell("cp '%s'/ours-1/0* '%s/ours-1/'", src, dst);
     broker_put(dst, "recovery-point-offset-checkpoint", "0\n1\n");
     refused(KAJA_ERR_DAMAGED, "recovery-point");
-    (void)shell("rm '%s/recovery-point-offset-checkpoint' '%s/ours-2/partition.metadata'", dst, dst);
+    (void)shell("cd '%s' && rm recovery-point-offset-checkpoint ours-2/partition.metadata", dst);
     refused(KAJA_ERR_UNKNOWN_TOPIC_ID, "partition.metadata");
     broker_put(dst, "ours-2/partition.metadata", "version: 0\ntopic_id: " BROKER_TOPIC_ID);
     assert_ok(export_all());

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
  * The power goes while topics are exported to a simulated disk. What is left may be any state that
- * os/io.h allows. A broker that starts then must find each partition empty or complete under its own
- * name, or nothing there and what it takes for deleted partitions; exported again, all must be there,
- * and stay there when the power goes once more.
+ * os/io.h allows. A broker that starts then must find each partition empty or complete under its
+ * own name, or nothing there and what it takes for deleted partitions; exported again, all must be
+ * there, and stay there when the power goes once more.
  *
  * KJ_STRIDE=1 cuts at every step, the short form at some; KJ_ROUNDS lengthens a run.
  */

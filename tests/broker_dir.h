@@ -70,7 +70,7 @@ static inline void broker_topic(const char *dir, const char *topic, int partitio
 }
 
 /* What a shell command prints, without its last newline. */
-static inline const char *shell(const char *format, ...)
+static inline const char *__attribute__((format(printf, 1, 2))) shell(const char *format, ...)
 {
     static char out[2][16384];
     static int next;

@@ -95,7 +95,7 @@ static void test_fork(void **state)
         bad |= kaja_store_step(store) != KAJA_ERR_FORKED;
         bad |= kaja_metrics(store, &metric, 1) != 0;
         (void)kaja_store_close(store); /* frees it; changes nothing on disk */
-        _exit(bad);
+        leave_child(bad);
     }
     int status = -1;
     assert_int_equal(waitpid(child, &status, 0), child);

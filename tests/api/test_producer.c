@@ -538,7 +538,7 @@ static void test_fork(void **state)
         int good = kaja_producer_produce(producer, &record, NULL, NULL) == KAJA_ERR_FORKED &&
                    kaja_producer_send(producer, &record, 0, NULL) == KAJA_ERR_FORKED &&
                    kaja_producer_close(producer, 1000) == KAJA_ERR_FORKED;
-        _exit(!good);
+        leave_child(!good);
     }
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);

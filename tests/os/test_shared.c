@@ -106,7 +106,7 @@ static struct child start_child(void (*body)(void))
         close(up[0]), close(down[1]);
         child_ready = up[1], child_go = down[0];
         body();
-        os_test_child_end();
+        leave_child(0);
     }
     close(up[1]), close(down[0]);
     struct child child = {.pid = pid, .ready = up[0], .go = down[1]};
@@ -608,7 +608,7 @@ static void hold_and_leave_a_child(void)
         child_wait_go(); /* outlives its parent */
         kj_shared_close(shared);
         child_say_ready();
-        os_test_child_end();
+        leave_child(0);
     }
     child_check(!kj_shared_forked(shared));
     for (;;)
@@ -659,7 +659,7 @@ static void look_after_raw_clone(void)
     if (pid == 0) {
         child_check(kj_shared_forked(parents[1]));
         kj_shared_close(parents[1]);
-        os_test_child_end();
+        leave_child(0);
     }
     child_check(os_test_wait((pid_t)pid) == 0);
 }

@@ -396,7 +396,7 @@ static void forked_children_are_told(void **state)
         struct kj_store *own;
         if (kj_store_open(&options, &own) != 0)
             _exit(3);
-        _exit(kj_store_close(own) == 0 ? 0 : 4);
+        leave_child(kj_store_close(own) == 0 ? 0 : 4);
     }
     assert_int_equal(child_end(pid), 0);
     struct kj_topic *topic = topic_of(store, "t");

@@ -421,7 +421,7 @@ static int forks_and_dies(void *arg)
     KJ_TRY(kj_shared_try_lock(kj_shared_of(store), KJ_LOCK_CATALOG, KJ_LOCK_EXCLUSIVE));
     if (fork() == 0) {
         (void)sleep(2); /* outlives its parent, with everything inherited */
-        _exit(0);
+        leave_child(0);
     }
     if (write(herd->result, "", 1) != 1)
         return 1;

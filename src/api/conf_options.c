@@ -126,6 +126,31 @@ void kj_conf_store_options_free(struct kj_store_options *options)
     options->directory_count = 0;
 }
 
+/* Kafka: ProducerConfig.postProcessAndValidateIdempotenceConfigs(). */
+static int settle_idempotence(const struct kaja_conf *conf, struct kj_producer_options *options)
+{
+    bool asked_for = kj_conf_set_value(conf, "enable.idempotence") != NULL;
+    if (!options->idempotent)
+        return 0;
+    if (options->acks != KJ_ACKS_ALL && asked_for)
+        return kj_err(KAJA_ERR_CONFLICT, "enable.idempotence=true needs acks=all, not %d",
+                      options->acks);
+    if (options->retries == 0 && asked_for)
+        return kj_err(KAJA_ERR_CONFLICT, "enable.idempotence=true needs retries above 0");
+    if (options->acks != KJ_ACKS_ALL || options->retries == 0) {
+        options->idempotent = false;
+        return 0;
+    }
+    int64_t in_flight;
+    KJ_TRY(number_of(conf, "max.in.flight.requests.per.connection", KJ_SCOPE_PRODUCER, &in_flight));
+    if (in_flight > 5)
+        return kj_err(KAJA_ERR_CONFLICT,
+                      "enable.idempotence=true needs max.in.flight.requests.per.connection of at "
+                      "most 5, not %lld",
+                      (long long)in_flight);
+    return 0;
+}
+
 int kj_conf_producer_options(const struct kaja_conf *conf, struct kj_producer_options *ret_options)
 {
     static const int acks[] = {0, 1, KJ_ACKS_ALL, KJ_ACKS_ALL}; /* the row's choices */
@@ -145,6 +170,7 @@ int kj_conf_producer_options(const struct kaja_conf *conf, struct kj_producer_op
         if (options.codec != KJ_CODEC_GZIP || number != -1)
             options.level = (int)number;
     }
+    KJ_TRY(settle_idempotence(conf, &options));
     if (options.delivery_timeout_ms < options.linger_ms)
         return kj_err(KAJA_ERR_CONFLICT, "delivery.timeout.ms=%lld is less than linger.ms=%lld",
                       (long long)options.delivery_timeout_ms, (long long)options.linger_ms);

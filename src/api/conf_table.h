@@ -231,8 +231,8 @@ KJ_PROPERTY(PRODUCER_SCOPE, "partitioner.ignore.keys", BOOL, "false", FLAG, "", 
     "Records with a key are spread like those without.")
 KJ_PROPERTY(PRODUCER_SCOPE, "kaja.record.headers.max", INT, "1000", AT_LEAST(0), "", LOW, ON, PRODUCER(record_headers_max),
     "The most headers of a record.")
-KJ_PROPERTY(PRODUCER_SCOPE, "enable.idempotence", BOOL, "true", FLAG, "", LOW, NONE, NO,
-    "Records of one producer are never duplicated by kaja itself in this release; batches carry no producer ids yet.")
+KJ_PROPERTY(PRODUCER_SCOPE, "enable.idempotence", BOOL, "true", FLAG, "", LOW, ON, PRODUCER(idempotent),
+    "Batches carry a producer id, an epoch and sequence numbers: one that is appended twice is in the log once, and none is skipped. Needs acks=all, retries above 0 and max.in.flight.requests.per.connection of at most 5: with other acks or retries it is off, and a conflict if it was set to true.")
 KJ_PROPERTY(PRODUCER_SCOPE, "retries", INT, "2147483647", AT_LEAST(0), "", LOW, ON, PRODUCER(retries),
     "How often a batch that failed with a retriable error is tried again, within delivery.timeout.ms.")
 KJ_PROPERTY(PRODUCER_SCOPE, "retry.backoff.ms", LONG, "100", AT_LEAST(0), "ms", LOW, ON, PRODUCER(retry_backoff_ms),
@@ -240,7 +240,7 @@ KJ_PROPERTY(PRODUCER_SCOPE, "retry.backoff.ms", LONG, "100", AT_LEAST(0), "ms", 
 KJ_PROPERTY(PRODUCER_SCOPE, "retry.backoff.max.ms", LONG, "1000", AT_LEAST(0), "ms", LOW, ON, PRODUCER(retry_backoff_max_ms),
     "The longest such wait.")
 KJ_PROPERTY(PRODUCER_SCOPE, "max.in.flight.requests.per.connection", INT, "5", AT_LEAST(1), "", LOW, NONE, NO,
-    "Batches of a partition never overtake each other.")
+    "Batches of a partition never overtake each other. More than 5 conflict with enable.idempotence, as in Kafka.")
 KJ_PROPERTY(PRODUCER_SCOPE, "partitioner.adaptive.partitioning.enable", BOOL, "true", FLAG, "", LOW, ON, PRODUCER(adaptive),
     "Records without a key prefer partitions with short queues.")
 KJ_PROPERTY(PRODUCER_SCOPE, "partitioner.availability.timeout.ms", LONG, "0", AT_LEAST(0), "ms", LOW, NONE, NO,

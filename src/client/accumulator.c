@@ -4,9 +4,12 @@
 #include "base/assert.h"
 
 void kj_accumulator_init(struct kj_accumulator *acc, const char *name, int32_t number,
-                         kj_atomic_u64 *open_batches)
+                         kj_atomic_u64 *open_batches, int64_t producer_id)
 {
-    *acc = (struct kj_accumulator){.name = name, .number = number, .open_batches = open_batches};
+    *acc = (struct kj_accumulator){.name = name,
+                                   .number = number,
+                                   .open_batches = open_batches,
+                                   .sequence = {.producer_id = producer_id}};
     kj_lock_init(&acc->lock, KJ_RANK_OPEN_BATCH);
     kj_batch_queue_init(&acc->closed);
     kj_batch_queue_init(&acc->appended);
@@ -57,6 +60,7 @@ size_t kj_accumulator_take(struct kj_accumulator *acc, struct kj_send_batch **ba
             break;
         kj_batch_queue_pop(&acc->closed);
         batch->state = KJ_SEND_TAKEN;
+        kj_sequence_take(&acc->sequence, batch->writer.count, &batch->number);
         batches[count++] = batch;
     }
     kj_store_relaxed(&acc->queue, acc->closed.count);

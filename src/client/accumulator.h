@@ -59,6 +59,7 @@ struct kj_accumulator {
     int64_t flush_at_ns; /* no flush before; 0: now */
     int32_t attempts;    /* appends or flushes that failed in a row */
     uint32_t waiters;    /* senders that wait for one of its batches */
+    struct kj_sequence sequence;
     /* what the worker saw at its last look */
     int64_t seen_ns;
     uint64_t seen_begun;
@@ -75,9 +76,10 @@ struct kj_accumulator {
     int codec, level; /* -1: the producer's */
 };
 
-/* open_batches: of the producer; the accumulator counts its own in and out. */
+/* open_batches: of the producer; the accumulator counts its own in and out. producer_id: or
+ * -1. */
 void kj_accumulator_init(struct kj_accumulator *acc, const char *name, int32_t number,
-                         kj_atomic_u64 *open_batches);
+                         kj_atomic_u64 *open_batches, int64_t producer_id);
 /* Empty; the topic was released by the owner. */
 void kj_accumulator_destroy(struct kj_accumulator *acc);
 
@@ -88,7 +90,7 @@ void kj_accumulator_begin(struct kj_accumulator *acc, struct kj_send_batch *batc
 /* The open batch, if it has records, goes to the closed ones. */
 void kj_accumulator_close_open(struct kj_accumulator *acc);
 /* Takes the next closed batches for one append: same incarnation, within the limits above. The open
- * one too if drain_wanted. Returns how many. */
+ * one too if drain_wanted; gives them their numbers. Returns how many. */
 size_t kj_accumulator_take(struct kj_accumulator *acc, struct kj_send_batch **batches);
 /* Whether there is something to append now (KJ_RIPE_NOW), later (a CLOCK_MONOTONIC time), or not
  * (INT64_MAX). What is growing is for later, and an open batch younger than linger_ns; one that is

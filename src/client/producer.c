@@ -29,6 +29,7 @@ void kj_producer_options_defaults(struct kj_producer_options *options)
         .codec = KJ_CODEC_NONE,
         .level = KJ_LEVEL_DEFAULT,
         .adaptive = true,
+        .idempotent = true,
         .buffer_full = KJ_BUFFER_FULL_BLOCK,
         .record_headers_max = 1000,
         .report_max = 1000000,
@@ -50,7 +51,10 @@ int kj_producer_new(struct kj_store *store, const struct kj_producer_options *op
     producer->record_bytes_max =
         mine.request_bytes_max < mine.buffer_bytes ? mine.request_bytes_max : mine.buffer_bytes;
     kj_sender_init(&producer->sender, store, &mine);
-    kj_producer_topics_init(&producer->topics, store, &producer->sender.open_batches);
+    int64_t producer_id = -1;
+    if (mine.idempotent && mine.acks == KJ_ACKS_ALL)
+        producer_id = kj_producer_id_draw(producer->sender.clock);
+    kj_producer_topics_init(&producer->topics, store, &producer->sender.open_batches, producer_id);
     *ret_producer = producer;
     return 0;
 }
@@ -356,6 +360,7 @@ static void begin_batch(struct put *put, struct kj_send_batch *batch, const stru
     batch->codec = topics ? acc->codec : sender->options.codec;
     batch->level = topics ? acc->level : sender->options.level;
     batch->created_ns = kj_mono_ns(sender->clock);
+    batch->number = KJ_SEQUENCE_NONE;
     batch->payload_bytes = 0;
     batch->counted = false;
     batch->reporting = false;
@@ -804,6 +809,14 @@ static void note_left(void *arg, struct kj_accumulator *acc)
     kj_lock_release(&acc->lock);
 }
 
+/* The id is never used again: the partition need not remember it. */
+static void retire_id(void *arg, struct kj_accumulator *acc)
+{
+    (void)arg;
+    if (acc->partition != NULL && acc->sequence.producer_id >= 0)
+        kj_log_forget_producer(kj_partition_log(acc->partition), acc->sequence.producer_id);
+}
+
 /* Nothing works for the producer any more. True if records were left. */
 static bool fail_left(struct kj_producer_client *producer)
 {
@@ -832,6 +845,7 @@ int kj_producer_close(struct kj_producer_client *producer, int64_t timeout_ms)
     bool failed = fail_left(producer);
     while (kj_reports_serve(&sender->reports) > 0)
         ;
+    kj_producer_topics_each(&producer->topics, retire_id, NULL);
     kj_producer_topics_destroy(&producer->topics);
     kj_sender_destroy(sender);
     kj_free(producer);

@@ -42,6 +42,7 @@ struct kj_producer_options {
     int level;        /* of that codec, KJ_LEVEL_DEFAULT */
     bool ignore_keys; /* partitioner.ignore.keys */
     bool adaptive;    /* partitioner.adaptive.partitioning.enable */
+    bool idempotent;  /* enable.idempotence; off unless KJ_ACKS_ALL */
     enum kj_buffer_full buffer_full;
     int32_t record_headers_max; /* kaja.record.headers.max */
     size_t report_max; /* delivery callbacks waiting for a poll: QUEUE_FULL beyond; 0: 1,000,000 */

@@ -6,10 +6,11 @@
 #include "base/err.h"
 
 void kj_producer_topics_init(struct kj_producer_topics *topics, struct kj_store *store,
-                             kj_atomic_u64 *open_batches)
+                             kj_atomic_u64 *open_batches, int64_t producer_id)
 {
     topics->store = store;
     topics->open_batches = open_batches;
+    topics->producer_id = producer_id;
     kj_lock_init(&topics->lock, KJ_RANK_PRODUCER);
     kj_map_init(&topics->map);
     for (size_t i = 0; i < KJ_TOPIC_CACHE; i++)
@@ -196,7 +197,8 @@ static int get_accumulator(struct kj_producer_topics *topics, struct kj_producer
     if (acc == NULL) {
         acc = kj_alloc_zero(1, sizeof *acc);
         if (acc != NULL) {
-            kj_accumulator_init(acc, topic->name, partition, topics->open_batches);
+            kj_accumulator_init(acc, topic->name, partition, topics->open_batches,
+                                topics->producer_id);
             slots[partition] = acc;
         }
     }

@@ -41,13 +41,14 @@ struct kj_producer_topics {
     struct kj_lock lock;         /* PRODUCER */
     struct kj_map map;           /* name -> kj_producer_topic */
     kj_atomic_u64 *open_batches; /* of the producer */
+    int64_t producer_id;         /* -1: none */
     /* Looked at first, without a lock; the place follows from the address of the caller's string,
      * the name decides. */
     struct kj_producer_topic *_Atomic cache[KJ_TOPIC_CACHE];
 };
 
 void kj_producer_topics_init(struct kj_producer_topics *topics, struct kj_store *store,
-                             kj_atomic_u64 *open_batches);
+                             kj_atomic_u64 *open_batches, int64_t producer_id);
 /* Every accumulator must be empty. */
 void kj_producer_topics_destroy(struct kj_producer_topics *topics);
 

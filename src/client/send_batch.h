@@ -22,6 +22,7 @@
 
 #include "base/err.h"
 #include "base/lock.h"
+#include "client/sequence.h"
 #include "record/batch_writer.h"
 #include "store/store.h"
 
@@ -48,6 +49,7 @@ struct kj_send_batch {
     struct kj_partition *partition;
     int codec; /* enum kj_codec */
     int level;
+    struct kj_sequence number; /* given when it is taken first */
     int64_t created_ns;
     uint64_t payload_bytes; /* keys, values and headers */
     bool counted;           /* in the metrics */

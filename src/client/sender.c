@@ -82,6 +82,14 @@ static bool retriable(int error)
            error != KAJA_ERR_UNKNOWN_TOPIC_OR_PARTITION && error != KAJA_ERR_CORRUPT_MESSAGE;
 }
 
+/* The log has another number in mind: it lost or never had what it should know of the producer. The
+ * batch is not in it, and goes there under a new epoch. */
+static bool misnumbered(const struct kj_send_batch *batch)
+{
+    return batch->number.producer_id >= 0 &&
+           batch->error == KAJA_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+}
+
 static bool expired(const struct kj_sender *sender, const struct kj_send_batch *batch,
                     int64_t now_ns)
 {
@@ -195,13 +203,16 @@ static void drain_put(struct kj_sender *sender, struct kj_drain *drain)
 }
 
 /* Seals one batch. Every attempt does it anew: the log writes into the header, and codecs' output
- * is not kept between attempts. Sequence numbers of an idempotent producer would go in here. */
+ * is not kept between attempts. */
 static int seal(struct kj_sender *sender, struct kj_send_batch *batch, struct kj_buffer *out,
                 struct kj_append_batch *append)
 {
     struct kj_batch_seal plan = KJ_BATCH_SEAL_PLAIN;
     plan.codec = (enum kj_codec)batch->codec;
     plan.level = batch->level;
+    plan.producer_id = batch->number.producer_id;
+    plan.producer_epoch = batch->number.epoch;
+    plan.base_sequence = batch->number.next;
     uint8_t *bytes;
     size_t len;
     KJ_TRY(kj_batch_writer_seal(&batch->writer, &plan, out, &bytes, &len));
@@ -260,6 +271,8 @@ static size_t settle(struct kj_sender *sender, struct kj_accumulator *acc,
 {
     size_t topic_count = 0;
     bool succeeded = false;
+    bool gap = false; /* what comes behind needs new numbers */
+    bool wait = false;
     int64_t now = 0;
     struct kj_batch_queue again;
     kj_batch_queue_init(&again);
@@ -269,10 +282,14 @@ static size_t settle(struct kj_sender *sender, struct kj_accumulator *acc,
             succeeded = true;
             kj_buffer_pool_give_memory(&sender->pool, batch->memory, batch->size);
             batch->memory = NULL;
-        } else if (retriable(batch->error)) {
+        } else if (misnumbered(batch) || retriable(batch->error)) {
             now = now != 0 ? now : kj_mono_ns(sender->clock);
             bool late = expired(sender, batch, now);
-            if (!late && acc->attempts < sender->options.retries) {
+            /* Behind a gap it was refused for that alone. */
+            bool try_now = gap && misnumbered(batch);
+            if (!late && (try_now || acc->attempts < sender->options.retries)) {
+                gap = gap || misnumbered(batch);
+                wait = wait || !try_now;
                 batch->state = KJ_SEND_CLOSED;
                 kj_batch_queue_push(&again, batch);
                 continue;
@@ -280,6 +297,7 @@ static size_t settle(struct kj_sender *sender, struct kj_accumulator *acc,
             if (late) /* else its retries are used up, and the error of the last one tells it all */
                 fail_expired(sender, batch, batch->error);
         }
+        gap = gap || batch->error != 0;
         if (sender->options.acks == 0)
             batch->base_offset = -1;
         /* A failed one waits behind those that wait for a flush: results come in order. */
@@ -293,7 +311,9 @@ static size_t settle(struct kj_sender *sender, struct kj_accumulator *acc,
     }
     if (succeeded)
         acc->attempts = 0;
-    acc->retry_at_ns = again.first != NULL ? back_off(sender, acc, now) : 0;
+    if (gap)
+        kj_sequence_restart(&acc->sequence, sender->clock);
+    acc->retry_at_ns = wait ? back_off(sender, acc, now) : 0;
     kj_batch_queue_unpop(&acc->closed, &again);
     kj_store_relaxed(&acc->queue, acc->closed.count);
     return topic_count;
@@ -620,6 +640,8 @@ bool kj_sender_drop(struct kj_sender *sender, struct kj_accumulator *acc, int64_
     struct kj_topic *topic = NULL;
     if (batch != NULL && batch->created_ns == created_ns) {
         kj_batch_queue_pop(&acc->closed);
+        if (batch->number.producer_id >= 0)
+            kj_sequence_restart(&acc->sequence, sender->clock);
         kj_send_batch_fail(batch,
                            kj_err(KAJA_ERR_BUFFER_EXHAUSTED,
                                   "%s-%d: the oldest batch of %d records made room for newer ones",

@@ -116,7 +116,7 @@ static int admit(struct kj_log *log, struct kj_append_batch *b, enum kj_append_o
     KJ_TRY(check_segment(log, b));
     if (ret_batch->producer_id < 0)
         return 0;
-    KJ_TRY(kj_log_catch_up(log, end));
+    KJ_TRY(kj_log_catch_up_to_append(log, end));
     if (kj_batch_has(ret_batch, KJ_ATTR_CONTROL))
         return admit_marker(log, b, ret_batch);
     struct kj_producer_answer answer = {0};
@@ -365,7 +365,7 @@ static int follow(struct kj_log *log, const struct kj_append_batch *batches, siz
     if (!needed)
         return 0;
     kj_lock_acquire(&log->append_lock);
-    int err = kj_log_catch_up(log, kj_log_end(log));
+    int err = kj_log_catch_up_to_append(log, kj_log_end(log));
     kj_lock_release(&log->append_lock);
     return err;
 }

@@ -119,7 +119,23 @@ static bool fell_behind(struct kj_log *log, int64_t end)
     return log->producers_end < end && log->producers_end < kj_log_start(log);
 }
 
-int kj_log_catch_up(struct kj_log *log, int64_t end)
+/* What cannot be read tells nothing; what follows may still be known: from the next segment on, or
+ * from end. A producer with batches in there is taken for one that lost its place, and begins a new
+ * epoch. */
+static int pass_damage(struct kj_log *log, int64_t end, int err)
+{
+    int64_t next;
+    if (err != KAJA_ERR_DAMAGED && err != KAJA_ERR_UNSUPPORTED_MAGIC)
+        return err;
+    struct kj_segment *segment = kj_segment_find(log, log->producers_end, &next);
+    if (segment == NULL)
+        return err;
+    kj_segment_release(segment);
+    log->producers_end = next < end ? next : end;
+    return 0;
+}
+
+static int catch_up(struct kj_log *log, int64_t end, bool past_damage)
 {
     if (log->producers == NULL)
         KJ_TRY(kj_producers_new(&log->producers));
@@ -135,6 +151,10 @@ int kj_log_catch_up(struct kj_log *log, int64_t end)
         int read_err = kj_log_read(log, log->producers_end, end, WINDOW_BYTES, true, &cursor, &read);
         if (read_err == KAJA_ERR_OFFSET_OUT_OF_RANGE && fell_behind(log, end))
             continue; /* deleted just now */
+        if (read_err != 0 && past_damage) {
+            KJ_TRY(pass_damage(log, end, read_err));
+            continue;
+        }
         KJ_TRY(read_err);
         if (read.view == NULL) {
             log->producers_end = end; /* nothing but a gap left by repair */
@@ -158,6 +178,24 @@ int kj_log_catch_up(struct kj_log *log, int64_t end)
     }
     kj_producers_bound(log->producers, log->env->producer_ids_max);
     return 0;
+}
+
+int kj_log_catch_up(struct kj_log *log, int64_t end)
+{
+    return catch_up(log, end, false);
+}
+
+int kj_log_catch_up_to_append(struct kj_log *log, int64_t end)
+{
+    return catch_up(log, end, true);
+}
+
+void kj_log_forget_producer(struct kj_log *log, int64_t producer_id)
+{
+    kj_lock_acquire(&log->append_lock);
+    if (log->producers != NULL)
+        kj_producers_forget(log->producers, producer_id);
+    kj_lock_release(&log->append_lock);
 }
 
 int kj_log_last_stable(struct kj_log *log, int64_t *ret_offset)

@@ -299,6 +299,8 @@ int kj_indexer_write_times(struct kj_indexer *indexer, struct kj_segment *segmen
 
 /* --- producer state of this handle (log/catch_up.c); append lock held unless said --- */
 int kj_log_catch_up(struct kj_log *log, int64_t end);
+/* The same, past what cannot be read. */
+int kj_log_catch_up_to_append(struct kj_log *log, int64_t end);
 int kj_log_load_snapshot(struct kj_log *log, int64_t end, int64_t *ret_offset);
 /* Notes a batch of the log in the state; txn entries of ABORT markers to *ret_txn (count 0 or 1). */
 int kj_log_note_batch(struct kj_log *log, const struct kj_batch *batch, const uint8_t *bytes,

@@ -133,6 +133,9 @@ enum kj_append_origin {
  * the caller's to spread. Threads: any. Blocks: for the append lock (LOCK_TIMED_OUT). */
 int kj_log_append(struct kj_log *log, struct kj_append_batch *batches, size_t count,
                   enum kj_append_origin origin);
+/* A producer of this handle is gone for good: what this handle knows of it goes too, and so does not
+ * get into the snapshots that it writes. */
+void kj_log_forget_producer(struct kj_log *log, int64_t producer_id);
 
 /* NO_DIRECTORY once the directory was removed, or replaced by another one, while this handle has it
  * open: what goes into its files from then on is seen by nobody. look: asks the kernel, one

@@ -446,6 +446,53 @@ static void test_producer_options(void **state)
     kaja_conf_free(conf);
 }
 
+static void set_if(struct kaja_conf *conf, const char *name, const char *value)
+{
+    if (value != NULL)
+        assert_ok(kaja_conf_set(conf, name, value));
+}
+
+/* What Kafka's ProducerConfig says to the same. */
+static void test_idempotence(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *asked_for, *acks, *retries, *in_flight;
+        int error;
+        bool on;
+    } cases[] = {
+        {NULL, NULL, NULL, NULL, 0, true},
+        {"true", NULL, NULL, "5", 0, true},
+        {"true", "-1", "1", NULL, 0, true},
+        {"false", NULL, NULL, NULL, 0, false},
+        {"false", "1", "0", "6", 0, false},
+        {NULL, "1", NULL, NULL, 0, false},
+        {NULL, "0", NULL, "6", 0, false},
+        {NULL, NULL, "0", NULL, 0, false},
+        {"true", "1", NULL, NULL, KAJA_ERR_CONFLICT, false},
+        {"true", "0", NULL, NULL, KAJA_ERR_CONFLICT, false},
+        {"true", NULL, "0", NULL, KAJA_ERR_CONFLICT, false},
+        {"true", NULL, NULL, "6", KAJA_ERR_CONFLICT, false},
+        {NULL, NULL, NULL, "6", KAJA_ERR_CONFLICT, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct kj_producer_options options;
+        struct kaja_conf *conf = new_conf();
+        set_if(conf, "enable.idempotence", cases[i].asked_for);
+        set_if(conf, "acks", cases[i].acks);
+        set_if(conf, "retries", cases[i].retries);
+        set_if(conf, "max.in.flight.requests.per.connection", cases[i].in_flight);
+        if (cases[i].error != 0) {
+            assert_err(kj_conf_producer_options(conf, &options), cases[i].error);
+            assert_true(detail_has("enable.idempotence"));
+        } else {
+            assert_ok(kj_conf_producer_options(conf, &options));
+            assert_int_equal(options.idempotent, cases[i].on);
+        }
+        kaja_conf_free(conf);
+    }
+}
+
 static void test_consumer_options(void **state)
 {
     (void)state;
@@ -695,6 +742,7 @@ int main(void)
         cmocka_unit_test(test_file_random),
         cmocka_unit_test(test_file),
         cmocka_unit_test(test_producer_options),
+        cmocka_unit_test(test_idempotence),
         cmocka_unit_test(test_consumer_options),
         cmocka_unit_test(test_store_options),
         cmocka_unit_test(test_log_config_defaults),

@@ -265,6 +265,53 @@ static void test_send(void **state)
     assert_ok(kaja_store_close(store));
 }
 
+/* --- numbers --- */
+
+static int note_batch(void *arg, const struct kaja_batch_info *info)
+{
+    struct kaja_batch_info *last = arg;
+    *last = *info;
+    return 0;
+}
+
+static int count_entry(void *arg, const struct kaja_snapshot_entry *entry)
+{
+    int *count = arg;
+    (void)entry;
+    ++*count;
+    return 0;
+}
+
+/* Batches carry numbers by default, and an orderly end leaves nothing of the producer to remember;
+ * one that is still there when the store dies is remembered (tests/store/test_producer_ids.c). */
+static void test_idempotent(void **state)
+{
+    (void)state;
+    char path[256];
+    struct kaja_batch_info last = {.producer_id = -2};
+    for (int i = 0; i < 3; i++) {
+        struct kaja_store *store = open_store(NULL);
+        struct kaja_conf *conf = i < 2 ? NULL : conf_of("enable.idempotence", "false", NULL);
+        struct kaja_producer *producer = open_producer(store, conf);
+        struct kaja_record record = record_of(0, "x", 1);
+        for (int n = 0; n < 2; n++)
+            assert_ok(kaja_producer_send(producer, &record, 20000, NULL));
+        assert_ok(kaja_producer_close(producer, 20000));
+        assert_ok(kaja_store_close(store));
+        int64_t before = last.producer_id;
+        (void)snprintf(path, sizeof path, "%s/topic-0/%020d.log", test_dir, 0);
+        assert_ok(kaja_dump_log(path, -1, note_batch, NULL, &last, NULL));
+        assert_int_equal(last.base_offset, 2 * i + 1);
+        assert_int_equal(last.base_sequence, i < 2 ? 1 : -1);
+        assert_true(i < 2 ? last.producer_id >= 0 : last.producer_id == -1);
+        assert_true(last.producer_id != before);
+        int count = 0;
+        (void)snprintf(path, sizeof path, "%s/topic-0/%020d.snapshot", test_dir, 2 * (i + 1));
+        assert_ok(kaja_dump_snapshot(path, count_entry, &count));
+        assert_int_equal(count, 0);
+    }
+}
+
 /* --- refusals --- */
 
 static void test_arguments(void **state)
@@ -580,7 +627,7 @@ int main(void)
         test_in_dir(test_buffer_full),     test_in_dir(test_codecs),
         test_in_dir(test_topic_changes),   test_in_dir(test_read_only),
         test_in_dir(test_two_processes),   test_in_dir(test_fork),
-        test_in_dir(test_timeouts),
+        test_in_dir(test_timeouts),        test_in_dir(test_idempotent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,6 +39,11 @@ struct kj_log {
     kj_atomic_u64 end, durable, poisoned;
     uint64_t appends; /* calls */
     uint64_t bytes;
+    /* the last idempotent producer, and what must come of it; checked as a log does */
+    int64_t producer_id;
+    int16_t epoch;
+    int32_t next_sequence;
+    int64_t forgotten;    /* the producer id that was retired last */
     kj_atomic_u64 inside; /* threads appending now: never more than one */
     /* for reading: batches one after the other, as fake_add() put them there */
     uint8_t *image;
@@ -80,6 +85,7 @@ struct kj_store {
     bool keep;                       /* the bytes of batches */
     kj_atomic_u64 append_error;      /* given by each append while it is not 0 (a negated code) */
     kj_atomic_u64 append_error_left; /* so many times */
+    kj_atomic_u64 reject_at; /* 1 + the batch of an append that alone gets append_error */
     kj_atomic_u64 flush_error;
     kj_atomic_u64 flush_us; /* that a flush takes */
     kj_atomic_u64 append_us;
@@ -142,6 +148,7 @@ static inline struct kj_topic *fake_topic_new(struct kj_store *store, const char
     for (int32_t i = 0; i < FAKE_PARTITIONS; i++) {
         struct kj_log *log = &topic->partitions[i].log;
         log->number = i;
+        log->producer_id = -1;
         log->topic = topic;
         pthread_mutex_init(&log->lock, NULL);
         if (store->keep)
@@ -308,6 +315,28 @@ struct kj_log *kj_partition_log(struct kj_partition *partition)
 
 static struct kj_store *fake; /* the store that appends look at */
 
+static int fake_number(struct kj_log *log, const struct kj_batch *batch)
+{
+    if (batch->producer_id < 0)
+        return 0;
+    if (batch->producer_id == log->producer_id) {
+        assert_true(batch->producer_epoch >= log->epoch);
+        int32_t wanted = batch->producer_epoch == log->epoch ? log->next_sequence : 0;
+        if (batch->base_sequence != wanted)
+            return kj_err(KAJA_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "%d where %d must come",
+                          batch->base_sequence, wanted);
+    }
+    log->producer_id = batch->producer_id;
+    log->epoch = batch->producer_epoch;
+    log->next_sequence = batch->base_sequence + batch->count;
+    return 0;
+}
+
+void kj_log_forget_producer(struct kj_log *log, int64_t producer_id)
+{
+    log->forgotten = producer_id;
+}
+
 int kj_partition_append(struct kj_partition *partition, struct kj_append_batch *batches,
                         size_t count, enum kj_append_origin origin)
 {
@@ -335,6 +364,14 @@ int kj_partition_append(struct kj_partition *partition, struct kj_append_batch *
             continue;
         struct kj_batch header;
         kj_batch_decode(batch->bytes, &header);
+        if (fake != NULL && fake->reject_at == i + 1) {
+            fake->reject_at = 0;
+            batch->ret_error = kj_err(-(int)fake->append_error, "as the test wanted");
+            continue;
+        }
+        batch->ret_error = fake_number(log, &header);
+        if (batch->ret_error != 0)
+            continue;
         batch->ret_base_offset = (int64_t)log->end;
         batch->ret_append_time = log->topic->config.log_append_time ? 12345 : -1;
         if (log->batches != NULL) {

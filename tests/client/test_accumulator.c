@@ -29,7 +29,7 @@ static void open_batch(struct kj_accumulator *acc, int i, int records,
 static struct kj_accumulator *begin(struct kj_accumulator *acc)
 {
     open_batches = 0;
-    kj_accumulator_init(acc, "topic", 3, &open_batches);
+    kj_accumulator_init(acc, "topic", 3, &open_batches, -1);
     kj_lock_acquire(&acc->lock);
     return acc;
 }

@@ -6,6 +6,7 @@
 #include "client/fake_store.h"
 
 #include "client/producer.h"
+#include "client/sequence.h"
 #include "record/batch_reader.h"
 #include "record/compress.h"
 
@@ -457,6 +458,206 @@ static void test_final_error(void **state)
     assert_ok(kj_producer_send(s.producer, &record, 5000, &metadata));
     assert_int_equal(metadata.offset, 0);
     finish(&s);
+}
+
+/* --- numbers of an idempotent producer --- */
+
+static const struct fake_batch *batch_of(const struct setup *s, size_t i, struct kj_batch *ret)
+{
+    const struct kj_log *log = &s->topic->partitions[0].log;
+    assert_true(i < log->count);
+    kj_batch_decode(log->batches[i].bytes, ret);
+    return &log->batches[i];
+}
+
+/* A batch each: with the fake holding the first append, all others go down in the next. */
+static void produce_batches(struct setup *s, int64_t first, int count, struct seen *seen)
+{
+    for (int64_t i = first; i < first + count; i++) {
+        struct kaja_record record = record_of(0, &i, sizeof i);
+        assert_ok(kj_producer_produce(s->producer, &record, seen != NULL ? note : NULL, seen));
+    }
+}
+
+static void test_numbers(void **state)
+{
+    (void)state;
+    struct setup s;
+    struct kj_batch batch;
+    begin(&s, false, 1);
+    s.options.batch_bytes = 0;
+    open_producer(&s);
+    produce_batches(&s, 0, 3, NULL);
+    assert_ok(kj_producer_flush(s.producer, 5000));
+    assert_int_equal(s.topic->partitions[0].log.count, 3);
+    int64_t id = 0;
+    for (int i = 0; i < 3; i++) {
+        (void)batch_of(&s, (size_t)i, &batch);
+        assert_true(batch.producer_id >= 0 && batch.producer_id < INT64_C(1) << 62);
+        assert_true(i == 0 || batch.producer_id == id);
+        id = batch.producer_id;
+        assert_int_equal(batch.producer_epoch, 0);
+        assert_int_equal(batch.base_sequence, i);
+    }
+    assert_ok(kj_producer_close(s.producer, 5000));
+    assert_int_equal(s.topic->partitions[0].log.forgotten, id);
+    /* Each producer has an id of its own, and none without acks=all. */
+    open_producer(&s);
+    produce_batches(&s, 3, 1, NULL);
+    assert_ok(kj_producer_close(s.producer, 5000));
+    (void)batch_of(&s, 3, &batch);
+    assert_true(batch.producer_id >= 0 && batch.producer_id != id);
+    assert_int_equal(batch.base_sequence, 0);
+    s.options.acks = 1;
+    open_producer(&s);
+    produce_batches(&s, 4, 1, NULL);
+    assert_ok(kj_producer_flush(s.producer, 5000));
+    (void)batch_of(&s, 4, &batch);
+    assert_int_equal(batch.producer_id, -1);
+    assert_int_equal(batch.producer_epoch, -1);
+    assert_int_equal(batch.base_sequence, -1);
+    finish(&s);
+}
+
+/* An attempt that may be repeated keeps the numbers, and the order. */
+static void test_numbers_of_a_retry(void **state)
+{
+    (void)state;
+    struct setup s;
+    struct kj_batch batch;
+    struct seen seen = {.count = 0};
+    begin(&s, false, 1);
+    s.options.batch_bytes = 0;
+    open_producer(&s);
+    s.store->append_error = (uint64_t)-KAJA_ERR_DISK_FULL;
+    s.store->append_error_left = 3;
+    produce_batches(&s, 0, 40, &seen);
+    assert_ok(kj_producer_flush(s.producer, 5000));
+    assert_int_equal(s.store->append_error_left, 0);
+    assert_int_equal(seen.failed, 0);
+    assert_int_equal(walk(&s.topic->partitions[0].log, check_number, NULL), 40);
+    for (int i = 0; i < 40; i++) {
+        (void)batch_of(&s, (size_t)i, &batch);
+        assert_int_equal(batch.producer_epoch, 0);
+        assert_int_equal(batch.base_sequence, i);
+    }
+    finish(&s);
+}
+
+/* One that fails for good leaves a gap: those behind it go on in the next epoch, in order. */
+static void test_numbers_behind_a_gap(void **state)
+{
+    (void)state;
+    struct setup s;
+    struct kj_batch batch;
+    struct seen seen = {.count = 0};
+    begin(&s, false, 1);
+    s.options.batch_bytes = 0;
+    s.options.retry_backoff_ms = s.options.retry_backoff_max_ms = 60000; /* nothing may wait */
+    open_producer(&s);
+    s.store->append_error = (uint64_t)-KAJA_ERR_RECORD_TOO_LARGE;
+    s.store->reject_at = 3;
+    produce_batches(&s, 0, 40, &seen);
+    assert_ok(kj_producer_flush(s.producer, 5000));
+    assert_int_equal(s.store->reject_at, 0);
+    assert_int_equal(seen.failed, 1);
+    assert_int_equal(seen.error, KAJA_ERR_RECORD_TOO_LARGE);
+    assert_int_equal(seen.count, 40);
+    assert_int_equal(s.topic->partitions[0].log.count, 39);
+    bool next_epoch = false;
+    int64_t before = -1;
+    for (int i = 0; i < 39; i++) {
+        int64_t number;
+        struct kj_batch_reader reader;
+        struct kj_record_view view;
+        struct kj_buffer plain = {NULL, 0, 0};
+        const struct fake_batch *stored = batch_of(&s, (size_t)i, &batch);
+        assert_ok(kj_batch_reader_init(&reader, stored->bytes, stored->len, &plain, 1 << 20));
+        assert_int_equal(kj_batch_reader_next(&reader, &view), 1);
+        memcpy(&number, view.value, sizeof number);
+        if (number != before + 1 && !next_epoch) {
+            next_epoch = true;
+            assert_int_equal(number, before + 2); /* the one that failed */
+            assert_int_equal(batch.base_sequence, 0);
+        } else {
+            assert_int_equal(number, before + 1);
+        }
+        assert_int_equal(batch.producer_epoch, next_epoch ? 1 : 0);
+        before = number;
+    }
+    assert_true(next_epoch);
+    finish(&s);
+}
+
+/* A log that expects other numbers than ours has nothing of the batch: it goes there anew. */
+static void test_numbers_refused(void **state)
+{
+    (void)state;
+    struct setup s;
+    struct kj_batch batch;
+    struct seen seen = {.count = 0};
+    begin(&s, false, 1);
+    s.options.batch_bytes = 0;
+    open_producer(&s);
+    produce_batches(&s, 0, 3, &seen);
+    assert_ok(kj_producer_flush(s.producer, 5000));
+    s.topic->partitions[0].log.next_sequence = 77;
+    produce_batches(&s, 3, 30, &seen);
+    assert_ok(kj_producer_flush(s.producer, 5000));
+    assert_int_equal(seen.failed, 0);
+    assert_int_equal(walk(&s.topic->partitions[0].log, check_number, NULL), 33);
+    (void)batch_of(&s, 3, &batch);
+    assert_int_equal(batch.producer_epoch, 1);
+    assert_int_equal(batch.base_sequence, 0);
+    finish(&s);
+}
+
+/* What had its number and makes room for others leaves a gap too. */
+static void test_numbers_behind_a_dropped(void **state)
+{
+    (void)state;
+    struct setup s;
+    struct kj_batch batch;
+    begin(&s, false, 1);
+    s.options.batch_bytes = 1000;
+    s.options.buffer_bytes = 8000;
+    s.options.buffer_full = KJ_BUFFER_FULL_DROP_OLDEST;
+    s.options.max_block_ms = 0;
+    open_producer(&s);
+    s.store->append_error = (uint64_t)-KAJA_ERR_DISK_FULL;
+    s.store->append_error_left = 1000000;
+    char value[600] = {0};
+    struct kaja_record record = record_of(0, value, sizeof value);
+    for (int i = 0; i < 50; i++) {
+        assert_ok(kj_producer_produce(s.producer, &record, NULL, NULL));
+        assert_ok(kj_producer_poll(s.producer, 0, NULL)); /* an attempt */
+    }
+    s.store->append_error_left = 0;
+    assert_ok(kj_producer_flush(s.producer, 5000));
+    assert_in_range(s.topic->partitions[0].log.count, 4, 8);
+    (void)batch_of(&s, 0, &batch);
+    assert_true(batch.producer_epoch > 0);
+    assert_int_equal(batch.base_sequence, 0);
+    finish(&s);
+}
+
+static void test_epochs_run_out(void **state)
+{
+    (void)state;
+    struct kj_sequence sequence = {.producer_id = 5, .epoch = INT16_MAX - 1, .next = INT32_MAX - 1};
+    struct kj_sequence of = KJ_SEQUENCE_NONE;
+    kj_sequence_take(&sequence, 5, &of);
+    assert_int_equal(of.next, INT32_MAX - 1);
+    assert_int_equal(sequence.next, 3); /* ... 2^31 - 2, 2^31 - 1, 0, 1, 2 */
+    kj_sequence_take(&sequence, 5, &of); /* it has its number */
+    assert_int_equal(sequence.next, 3);
+    kj_sequence_restart(&sequence, &kj_clock_system);
+    assert_int_equal(sequence.producer_id, 5);
+    assert_int_equal(sequence.epoch, INT16_MAX);
+    assert_int_equal(sequence.next, 0);
+    kj_sequence_restart(&sequence, &kj_clock_system);
+    assert_true(sequence.producer_id != 5 && sequence.producer_id >= 0);
+    assert_int_equal(sequence.epoch, 0);
 }
 
 static void test_delivery_timeout(void **state)
@@ -968,6 +1169,12 @@ int main(void)
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_retry),
         cmocka_unit_test(test_final_error),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_numbers_of_a_retry),
+        cmocka_unit_test(test_numbers_behind_a_gap),
+        cmocka_unit_test(test_numbers_refused),
+        cmocka_unit_test(test_numbers_behind_a_dropped),
+        cmocka_unit_test(test_epochs_run_out),
         cmocka_unit_test(test_delivery_timeout),
         cmocka_unit_test(test_flush_fails),
         cmocka_unit_test(test_close_with_pending),

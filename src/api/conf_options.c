@@ -171,6 +171,10 @@ int kj_conf_producer_options(const struct kaja_conf *conf, struct kj_producer_op
             options.level = (int)number;
     }
     KJ_TRY(settle_idempotence(conf, &options));
+    /* As in Kafka; only that there is no request whose time would be added. */
+    bool asked_for = kj_conf_set_value(conf, "delivery.timeout.ms") != NULL;
+    if (options.delivery_timeout_ms < options.linger_ms && !asked_for)
+        options.delivery_timeout_ms = options.linger_ms;
     if (options.delivery_timeout_ms < options.linger_ms)
         return kj_err(KAJA_ERR_CONFLICT, "delivery.timeout.ms=%lld is less than linger.ms=%lld",
                       (long long)options.delivery_timeout_ms, (long long)options.linger_ms);

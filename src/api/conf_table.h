@@ -206,9 +206,9 @@ KJ_PROPERTY(PRODUCER_SCOPE, "acks", STRING, "all", ONE_OF("0, 1, all, -1"), "", 
 KJ_PROPERTY(PRODUCER_SCOPE, "batch.size", INT, "16384", AT_LEAST(0), "bytes", MEDIUM, ON, PRODUCER(batch_bytes),
     "A batch is closed when it has this size; 0: each record is a batch.")
 KJ_PROPERTY(PRODUCER_SCOPE, "buffer.memory", LONG, "33554432", AT_LEAST(0), "bytes", HIGH, ON, PRODUCER(buffer_bytes),
-    "Memory for records that are not sent yet.")
+    "Memory for records that are not sent yet: never more. The output of codecs and the delivery reports come on top.")
 KJ_PROPERTY(PRODUCER_SCOPE, "kaja.buffer.full", STRING, "block", ONE_OF("block, fail, drop.oldest"), "", MEDIUM, ON, PRODUCER(buffer_full),
-    "What kaja_producer_produce() does when buffer.memory is full. block: it waits up to max.block.ms; fail: it fails with QUEUE_FULL; drop.oldest: the oldest batch that was not sent fails and makes room.")
+    "What kaja_producer_produce() does when buffer.memory is full. block: it waits up to max.block.ms; fail: it fails with QUEUE_FULL; drop.oldest: the oldest batch that was not sent fails with BUFFER_EXHAUSTED and makes room (metric produce.dropped).")
 KJ_PROPERTY(PRODUCER_SCOPE, "client.id", STRING, "", WORDS("any text"), "", LOW, NONE, NO,
     "A name for people.")
 KJ_PROPERTY(PRODUCER_SCOPE, "compression.type", STRING, "none", ONE_OF("none, gzip, snappy, lz4, zstd"), "", HIGH, ON, PRODUCER(codec),
@@ -220,7 +220,7 @@ KJ_PROPERTY(PRODUCER_SCOPE, "compression.lz4.level", INT, "9", BETWEEN(1, 17), "
 KJ_PROPERTY(PRODUCER_SCOPE, "compression.zstd.level", INT, "3", BETWEEN(-131072, 22), "", LOW, ON, NO,
     "The level of zstd.")
 KJ_PROPERTY(PRODUCER_SCOPE, "delivery.timeout.ms", INT, "120000", AT_LEAST(0), "ms", MEDIUM, ON, PRODUCER(delivery_timeout_ms),
-    "A record that is not acknowledged so long after it was produced fails with MSG_TIMED_OUT. At least linger.ms.")
+    "A record that is not acknowledged so long after it was produced fails with MSG_TIMED_OUT. Less than linger.ms is a conflict; not set it is linger.ms where that is more.")
 KJ_PROPERTY(PRODUCER_SCOPE, "linger.ms", LONG, "0", AT_LEAST(0), "ms", MEDIUM, ON, PRODUCER(linger_ms),
     "How long a batch that is not full waits for more records. Kafka's default is 5; here batches gather while the flush before them runs.")
 KJ_PROPERTY(PRODUCER_SCOPE, "max.block.ms", LONG, "60000", AT_LEAST(0), "ms", MEDIUM, ON, PRODUCER(max_block_ms),
@@ -234,11 +234,11 @@ KJ_PROPERTY(PRODUCER_SCOPE, "kaja.record.headers.max", INT, "1000", AT_LEAST(0),
 KJ_PROPERTY(PRODUCER_SCOPE, "enable.idempotence", BOOL, "true", FLAG, "", LOW, ON, PRODUCER(idempotent),
     "Batches carry a producer id, an epoch and sequence numbers: one that is appended twice is in the log once, and none is skipped. Needs acks=all, retries above 0 and max.in.flight.requests.per.connection of at most 5: with other acks or retries it is off, and a conflict if it was set to true.")
 KJ_PROPERTY(PRODUCER_SCOPE, "retries", INT, "2147483647", AT_LEAST(0), "", LOW, ON, PRODUCER(retries),
-    "How often a batch that failed with a retriable error is tried again, within delivery.timeout.ms.")
+    "How often a batch whose append failed with a retriable error is tried again, within delivery.timeout.ms.")
 KJ_PROPERTY(PRODUCER_SCOPE, "retry.backoff.ms", LONG, "100", AT_LEAST(0), "ms", LOW, ON, PRODUCER(retry_backoff_ms),
     "The wait before the first new try; it doubles with each.")
 KJ_PROPERTY(PRODUCER_SCOPE, "retry.backoff.max.ms", LONG, "1000", AT_LEAST(0), "ms", LOW, ON, PRODUCER(retry_backoff_max_ms),
-    "The longest such wait.")
+    "The longest such wait; it is cut short where delivery.timeout.ms ends before.")
 KJ_PROPERTY(PRODUCER_SCOPE, "max.in.flight.requests.per.connection", INT, "5", AT_LEAST(1), "", LOW, NONE, NO,
     "Batches of a partition never overtake each other. More than 5 conflict with enable.idempotence, as in Kafka.")
 KJ_PROPERTY(PRODUCER_SCOPE, "partitioner.adaptive.partitioning.enable", BOOL, "true", FLAG, "", LOW, ON, PRODUCER(adaptive),

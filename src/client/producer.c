@@ -361,6 +361,7 @@ static void begin_batch(struct put *put, struct kj_send_batch *batch, const stru
     batch->level = topics ? acc->level : sender->options.level;
     batch->created_ns = kj_mono_ns(sender->clock);
     batch->number = KJ_SEQUENCE_NONE;
+    batch->retries = 0;
     batch->payload_bytes = 0;
     batch->counted = false;
     batch->reporting = false;

@@ -51,6 +51,7 @@ struct kj_send_batch {
     int level;
     struct kj_sequence number; /* given when it is taken first */
     int64_t created_ns;
+    int32_t retries;        /* appends of it that failed and were to be tried again */
     uint64_t payload_bytes; /* keys, values and headers */
     bool counted;           /* in the metrics */
     uint32_t waiters;       /* senders that will read the result (accumulator's lock) */

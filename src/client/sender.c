@@ -30,6 +30,9 @@ static struct kj_topic *complete(struct kj_sender *sender, struct kj_send_batch 
     batch->memory = NULL;
     kj_buffer_pool_give_allowance(&sender->pool, batch->size);
     kj_store_metric_add(sender->store, KJ_METRIC_PRODUCE_BUFFERED, UINT64_C(0) - batch->size);
+    if (batch->error != 0)
+        kj_store_metric_add(sender->store, KJ_METRIC_PRODUCE_FAILED,
+                            (uint64_t)batch->writer.count);
     batch->reporting = batch->report_count > 0;
     if (batch->waiters > 0)
         kj_cond_broadcast(&batch->cond);
@@ -90,12 +93,18 @@ static bool misnumbered(const struct kj_send_batch *batch)
            batch->error == KAJA_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
 }
 
+static int64_t expires_at(const struct kj_sender *sender, const struct kj_send_batch *batch)
+{
+    int64_t timeout = sender->options.delivery_timeout_ms;
+    return timeout < (INT64_MAX - batch->created_ns) / ns_per_ms
+               ? batch->created_ns + timeout * ns_per_ms
+               : INT64_MAX;
+}
+
 static bool expired(const struct kj_sender *sender, const struct kj_send_batch *batch,
                     int64_t now_ns)
 {
-    int64_t timeout = sender->options.delivery_timeout_ms;
-    return now_ns - batch->created_ns >=
-           (timeout < INT64_MAX / ns_per_ms ? timeout * ns_per_ms : INT64_MAX);
+    return now_ns >= expires_at(sender, batch);
 }
 
 static void fail_expired(const struct kj_sender *sender, struct kj_send_batch *batch, int cause)
@@ -287,9 +296,10 @@ static size_t settle(struct kj_sender *sender, struct kj_accumulator *acc,
             bool late = expired(sender, batch, now);
             /* Behind a gap it was refused for that alone. */
             bool try_now = gap && misnumbered(batch);
-            if (!late && (try_now || acc->attempts < sender->options.retries)) {
+            if (!late && (try_now || batch->retries < sender->options.retries)) {
                 gap = gap || misnumbered(batch);
                 wait = wait || !try_now;
+                batch->retries += !try_now;
                 batch->state = KJ_SEND_CLOSED;
                 kj_batch_queue_push(&again, batch);
                 continue;
@@ -313,7 +323,15 @@ static size_t settle(struct kj_sender *sender, struct kj_accumulator *acc,
         acc->attempts = 0;
     if (gap)
         kj_sequence_restart(&acc->sequence, sender->clock);
-    acc->retry_at_ns = wait ? back_off(sender, acc, now) : 0;
+    acc->retry_at_ns = 0;
+    if (wait) {
+        /* The oldest has one more try when its time is up, and fails then and not later. */
+        int64_t last = expires_at(sender, again.first);
+        acc->retry_at_ns = back_off(sender, acc, now);
+        acc->retry_at_ns = last < acc->retry_at_ns ? last : acc->retry_at_ns;
+    }
+    if (again.count > 0)
+        kj_store_metric_add(sender->store, KJ_METRIC_PRODUCE_RETRIES, again.count);
     kj_batch_queue_unpop(&acc->closed, &again);
     kj_store_relaxed(&acc->queue, acc->closed.count);
     return topic_count;
@@ -642,6 +660,8 @@ bool kj_sender_drop(struct kj_sender *sender, struct kj_accumulator *acc, int64_
         kj_batch_queue_pop(&acc->closed);
         if (batch->number.producer_id >= 0)
             kj_sequence_restart(&acc->sequence, sender->clock);
+        kj_store_metric_add(sender->store, KJ_METRIC_PRODUCE_DROPPED,
+                            (uint64_t)batch->writer.count);
         kj_send_batch_fail(batch,
                            kj_err(KAJA_ERR_BUFFER_EXHAUSTED,
                                   "%s-%d: the oldest batch of %d records made room for newer ones",

@@ -437,6 +437,9 @@ static void test_producer_options(void **state)
     assert_ok(kj_conf_producer_options(conf, &options));
     assert_int_equal(options.acks, 1);
     assert_ok(kaja_conf_set(conf, "linger.ms", "120001"));
+    assert_ok(kj_conf_producer_options(conf, &options));
+    assert_int_equal(options.delivery_timeout_ms, 120001);
+    assert_ok(kaja_conf_set(conf, "delivery.timeout.ms", "120000"));
     assert_err(kj_conf_producer_options(conf, &options), KAJA_ERR_CONFLICT);
     assert_true(detail_has("delivery.timeout.ms=120000 is less than linger.ms=120001"));
     assert_ok(kaja_conf_set(conf, "linger.ms", "0"));

@@ -681,6 +681,59 @@ static void test_delivery_timeout(void **state)
     }
 }
 
+/* Retries are counted for each batch: one that used them up leaves the next ones theirs. */
+static void test_retries(void **state)
+{
+    (void)state;
+    struct setup s;
+    struct seen seen = {.count = 0};
+    begin(&s, false, 1);
+    s.options.retries = 2;
+    s.options.acks = 1;
+    open_producer(&s);
+    struct kaja_record record = record_of(0, "x", 1);
+    s.store->append_error = (uint64_t)-KAJA_ERR_DISK_FULL;
+    static const struct {
+        uint64_t failures;
+        uint64_t failed;
+    } rounds[] = {{2, 0}, {3, 1}, {2, 0}, {1000, 1}};
+    uint64_t failed = 0;
+    for (size_t i = 0; i < sizeof rounds / sizeof rounds[0]; i++) {
+        s.store->append_error_left = rounds[i].failures;
+        assert_ok(kj_producer_produce(s.producer, &record, note, &seen));
+        assert_ok(kj_producer_flush(s.producer, 5000));
+        failed += rounds[i].failed;
+        assert_int_equal(seen.count, i + 1);
+        assert_int_equal(seen.failed, failed);
+        assert_int_equal(s.store->append_error_left, i < 3 ? 0 : 1000 - 3);
+    }
+    assert_int_equal(seen.error, KAJA_ERR_DISK_FULL);
+    assert_int_equal(s.store->metrics[KJ_METRIC_PRODUCE_RETRIES], 8);
+    assert_int_equal(s.store->metrics[KJ_METRIC_PRODUCE_FAILED], 2);
+    finish(&s);
+}
+
+/* A wait between two tries does not outlast delivery.timeout.ms. */
+static void test_delivery_timeout_cuts_backoff(void **state)
+{
+    (void)state;
+    struct setup s;
+    struct seen seen = {.count = 0};
+    begin(&s, true, 1);
+    s.options.delivery_timeout_ms = 50;
+    s.options.retry_backoff_ms = s.options.retry_backoff_max_ms = 60000;
+    open_producer(&s);
+    s.store->append_error = (uint64_t)-KAJA_ERR_DISK_FULL;
+    s.store->append_error_left = 1000000;
+    struct kaja_record record = record_of(0, "x", 1);
+    assert_ok(kj_producer_produce(s.producer, &record, note, &seen));
+    assert_ok(kj_producer_flush(s.producer, 5000));
+    assert_int_equal(seen.failed, 1);
+    assert_int_equal(seen.error, KAJA_ERR_MSG_TIMED_OUT);
+    assert_int_equal(s.store->append_error_left, 1000000 - 2);
+    finish(&s);
+}
+
 static void test_flush_fails(void **state)
 {
     (void)state;
@@ -786,6 +839,7 @@ static void test_buffer_full(void **state)
             assert_ok(kj_producer_poll(s.producer, 0, NULL));
             assert_in_range(seen.failed, 50 - 8, 49);
             assert_int_equal(seen.error, KAJA_ERR_BUFFER_EXHAUSTED);
+            assert_int_equal(s.store->metrics[KJ_METRIC_PRODUCE_DROPPED], seen.failed);
         } else {
             assert_int_equal(taken, 8);
         }
@@ -1176,6 +1230,8 @@ int main(void)
         cmocka_unit_test(test_numbers_behind_a_dropped),
         cmocka_unit_test(test_epochs_run_out),
         cmocka_unit_test(test_delivery_timeout),
+        cmocka_unit_test(test_retries),
+        cmocka_unit_test(test_delivery_timeout_cuts_backoff),
         cmocka_unit_test(test_flush_fails),
         cmocka_unit_test(test_close_with_pending),
         cmocka_unit_test(test_close_flushes),

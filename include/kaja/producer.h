@@ -34,6 +34,20 @@ typedef void kaja_delivery_callback(void *arg, int error, const struct kaja_meta
 KAJA_API int kaja_producer_open(struct kaja_store *store, const struct kaja_conf *conf,
                                 struct kaja_producer **ret_producer);
 
+/* Chooses the partition, 0 to partition_count - 1, of a record that names none; KAJA_PARTITION_ANY
+ * leaves it to the producer: by key, else the one that is being filled. Runs inside
+ * kaja_producer_produce() and _send(), in their thread, maybe in several at once, and must not use
+ * the producer. Kafka: Partitioner.partition(). */
+typedef int32_t kaja_partitioner(void *arg, const struct kaja_record *record,
+                                 int32_t partition_count);
+
+/* Takes the application's own partitioner in the place of the properties partitioner and
+ * partitioner.class; NULL: theirs again. Before the producer's first record. A choice out of range
+ * fails the record with UNKNOWN_PARTITION.
+ * Errors: STATE (a record came before). Threads: one. Blocks: no. */
+KAJA_API int kaja_producer_set_partitioner(struct kaja_producer *producer,
+                                           kaja_partitioner *partitioner, void *arg);
+
 /* Queues a record and returns; callback (may be NULL) hears what became of it. The topic is made if
  * it does not exist and auto.create.topics.enable. Kafka: send() with a Callback.
  * Errors (the callback is then not called): INVALID_ARG, RECORD_TOO_LARGE, UNKNOWN_TOPIC_OR_PARTITION,

@@ -126,6 +126,26 @@ void kj_conf_store_options_free(struct kj_store_options *options)
     options->directory_count = 0;
 }
 
+static int choose_partitioner(const struct kaja_conf *conf, struct kj_producer_options *options)
+{
+    int64_t number;
+    const char *name = kj_conf_set_value(conf, "partitioner");
+    const char *class_name = kj_conf_set_value(conf, "partitioner.class");
+    if (name != NULL && class_name != NULL)
+        return kj_err(KAJA_ERR_CONFLICT, "partitioner and partitioner.class are the same property");
+    if (name != NULL) {
+        KJ_TRY(number_of(conf, "partitioner", KJ_SCOPE_PRODUCER, &number));
+        options->partitioner = (enum kj_partitioner)(KJ_PARTITIONER_RANDOM + number);
+    } else if (class_name != NULL) {
+        KJ_TRY(number_of(conf, "partitioner.class", KJ_SCOPE_PRODUCER, &number));
+        if (number == 0)
+            options->partitioner = KJ_PARTITIONER_ROUND_ROBIN;
+        else if (number == 1)
+            options->ignore_keys = true;
+    }
+    return 0;
+}
+
 /* Kafka: ProducerConfig.postProcessAndValidateIdempotenceConfigs(). */
 static int settle_idempotence(const struct kaja_conf *conf, struct kj_producer_options *options)
 {
@@ -171,6 +191,7 @@ int kj_conf_producer_options(const struct kaja_conf *conf, struct kj_producer_op
             options.level = (int)number;
     }
     KJ_TRY(settle_idempotence(conf, &options));
+    KJ_TRY(choose_partitioner(conf, &options));
     /* As in Kafka; only that there is no request whose time would be added. */
     bool asked_for = kj_conf_set_value(conf, "delivery.timeout.ms") != NULL;
     if (options.delivery_timeout_ms < options.linger_ms && !asked_for)

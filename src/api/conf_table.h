@@ -228,7 +228,7 @@ KJ_PROPERTY(PRODUCER_SCOPE, "max.block.ms", LONG, "60000", AT_LEAST(0), "ms", ME
 KJ_PROPERTY(PRODUCER_SCOPE, "max.request.size", INT, "1048576", AT_LEAST(0), "bytes", MEDIUM, ON, PRODUCER(request_bytes_max),
     "The largest record, before compression, with what its batch adds to it.")
 KJ_PROPERTY(PRODUCER_SCOPE, "partitioner.ignore.keys", BOOL, "false", FLAG, "", LOW, ON, PRODUCER(ignore_keys),
-    "Records with a key are spread like those without.")
+    "Records with a key are spread like those without; of the default partitioner alone.")
 KJ_PROPERTY(PRODUCER_SCOPE, "kaja.record.headers.max", INT, "1000", AT_LEAST(0), "", LOW, ON, PRODUCER(record_headers_max),
     "The most headers of a record.")
 KJ_PROPERTY(PRODUCER_SCOPE, "enable.idempotence", BOOL, "true", FLAG, "", LOW, ON, PRODUCER(idempotent),
@@ -245,8 +245,10 @@ KJ_PROPERTY(PRODUCER_SCOPE, "partitioner.adaptive.partitioning.enable", BOOL, "t
     "Records without a key prefer partitions with short queues.")
 KJ_PROPERTY(PRODUCER_SCOPE, "partitioner.availability.timeout.ms", LONG, "0", AT_LEAST(0), "ms", LOW, NONE, NO,
     "All partitions are on the same machine.")
-KJ_PROPERTY(PRODUCER_SCOPE, "partitioner.class", STRING, NULL, WORDS("none yet"), "", LOW, LATER, NO,
-    "A partitioner of the application: set the partition of each record instead.")
+KJ_PROPERTY(PRODUCER_SCOPE, "partitioner", STRING, NULL, ONE_OF("random, consistent, consistent_random, murmur2, murmur2_random, fnv1a, fnv1a_random"), "", LOW, ON, NO,
+    "Which partition a record goes to that names none, by librdkafka's names: a hash of the key (consistent is CRC-32), where a missing key counts as an empty one, or with _random leaves it to chance, a batch at a time; random: any, each record anew. Not set: as murmur2_random, which is also what Kafka's own clients do.")
+KJ_PROPERTY(PRODUCER_SCOPE, "partitioner.class", STRING, NULL, ONE_OF("org.apache.kafka.clients.producer.RoundRobinPartitioner, org.apache.kafka.clients.producer.UniformStickyPartitioner, org.apache.kafka.clients.producer.internals.DefaultPartitioner"), "", LOW, ON, NO,
+    "The same by the names of Kafka's classes: each partition in turn; any, a batch at a time, whatever the key; as if not set. Classes are not loaded: kaja_producer_set_partitioner() takes a function of the application.")
 KJ_PROPERTY(PRODUCER_SCOPE, "transaction.timeout.ms", INT, "60000", AT_LEAST(1), "ms", LOW, LATER, NO,
     "An unfinished transaction is aborted after this.")
 KJ_PROPERTY(PRODUCER_SCOPE, "transactional.id", STRING, NULL, WORDS("none yet"), "", MEDIUM, LATER, NO,

@@ -118,6 +118,13 @@ int kaja_producer_produce(struct kaja_producer *producer, const struct kaja_reco
     return kj_producer_produce(producer->client, record, callback, arg);
 }
 
+int kaja_producer_set_partitioner(struct kaja_producer *producer, kaja_partitioner *partitioner,
+                                  void *arg)
+{
+    KJ_TRY(check(producer));
+    return kj_producer_set_partitioner(producer->client, partitioner, arg);
+}
+
 int kaja_producer_send(struct kaja_producer *producer, const struct kaja_record *record,
                        int64_t timeout_ms, struct kaja_metadata *ret_metadata)
 {

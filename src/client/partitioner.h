@@ -7,7 +7,8 @@
  * partition until a batch of it is full, or batch.size bytes went there in thinner ones. Then the
  * next is drawn at random; of two drawn, the one with the shorter queue (where that is asked for).
  *
- * Kafka: BuiltInPartitioner.
+ * Kafka: BuiltInPartitioner. The other choices are librdkafka's, by its names, and Kafka's
+ * RoundRobinPartitioner.
  */
 #ifndef KJ_CLIENT_PARTITIONER_H
 #define KJ_CLIENT_PARTITIONER_H
@@ -25,6 +26,7 @@ struct kj_sticky {
     kj_atomic_u64 partition;
     kj_atomic_u64 bytes;  /* that went there since it was drawn */
     kj_atomic_u64 random; /* state of the generator, never 0 */
+    kj_atomic_u64 turn;   /* of those that take the partitions in turn */
 };
 
 /* The batches that wait in the queue of a partition. */
@@ -50,5 +52,21 @@ static inline bool kj_sticky_used(struct kj_sticky *sticky, size_t bytes, size_t
     kj_store_relaxed(&sticky->bytes, sum);
     return sum >= batch_bytes;
 }
+
+/* In the order of the choices of `partitioner`, behind the default. */
+enum kj_partitioner {
+    KJ_PARTITIONER_DEFAULT, /* murmur2 of the key; null keys stick */
+    KJ_PARTITIONER_RANDOM,
+    KJ_PARTITIONER_CONSISTENT, /* CRC-32 of the key; no key as an empty one */
+    KJ_PARTITIONER_CONSISTENT_RANDOM,
+    KJ_PARTITIONER_MURMUR2, /* no key as an empty one */
+    KJ_PARTITIONER_MURMUR2_RANDOM,
+    KJ_PARTITIONER_FNV1A, /* no key as an empty one */
+    KJ_PARTITIONER_FNV1A_RANDOM,
+    KJ_PARTITIONER_ROUND_ROBIN
+};
+/* The partition of count > 0 for a key (NULL: none); -1: the default's choice, which sticks. */
+int32_t kj_partitioner_choose(enum kj_partitioner partitioner, struct kj_sticky *sticky,
+                              const void *key, size_t key_bytes, int32_t count);
 
 #endif

@@ -11,6 +11,10 @@ struct kj_producer_client {
     struct kj_producer_topics topics;
     size_t record_bytes_max; /* of a batch that holds nothing else */
     kj_atomic_u64 closed;
+    kj_atomic_u64 begun;      /* a record came */
+    bool chooses;             /* not by the default partitioner; all before the first record */
+    kaja_partitioner *choose; /* the application's; NULL: none */
+    void *choose_arg;
 };
 
 void kj_producer_options_defaults(struct kj_producer_options *options)
@@ -51,6 +55,7 @@ int kj_producer_new(struct kj_store *store, const struct kj_producer_options *op
     producer->record_bytes_max =
         mine.request_bytes_max < mine.buffer_bytes ? mine.request_bytes_max : mine.buffer_bytes;
     kj_sender_init(&producer->sender, store, &mine);
+    producer->chooses = mine.partitioner != KJ_PARTITIONER_DEFAULT;
     int64_t producer_id = -1;
     if (mine.idempotent && mine.acks == KJ_ACKS_ALL)
         producer_id = kj_producer_id_draw(producer->sender.clock);
@@ -461,6 +466,7 @@ static int put_record(struct put *put)
     const struct kaja_record *record = put->record;
     if (__builtin_expect(kj_load_relaxed(&producer->closed) != 0, 0))
         return kj_err(KAJA_ERR_STATE, "the producer is being closed");
+    kj_store_release(&producer->begun, 1); /* pairs with kj_producer_set_partitioner() */
     put->encoded = (struct kj_record){
         .timestamp = record->timestamp != KAJA_TIMESTAMP_NOW ? record->timestamp
                                                              : kj_wall_ms(producer->sender.clock),
@@ -565,9 +571,49 @@ static inline bool produce_quickly(struct kj_producer_client *producer,
     return done;
 }
 
+int kj_producer_set_partitioner(struct kj_producer_client *producer, kaja_partitioner *choose,
+                                void *arg)
+{
+    if (kj_load_acquire(&producer->begun) != 0)
+        return kj_err(KAJA_ERR_STATE, "the partitioner is to be set before the first record");
+    producer->choose = choose;
+    producer->choose_arg = arg;
+    producer->chooses = choose != NULL || producer->sender.options.partitioner != 0;
+    return 0;
+}
+
+/* The record that names no partition, with one named by the application or the partitioner. Chosen
+ * here once, whatever way the record then takes. */
+static int choose_first(struct kj_producer_client *producer, const struct kaja_record **record,
+                        struct kaja_record *chosen)
+{
+    if ((*record)->partition >= 0)
+        return 0;
+    struct kj_producer_topic *topic;
+    uint64_t generation = kj_store_catalog_generation(producer->sender.store) + 1;
+    KJ_TRY(kj_producer_topic_get(&producer->topics, (*record)->topic, generation, &topic));
+    /* As in choose_partition(). */
+    int32_t count = (int32_t)kj_load_acquire(&topic->count);
+    *chosen = **record;
+    if (producer->choose != NULL)
+        chosen->partition = producer->choose(producer->choose_arg, *record, count);
+    else
+        chosen->partition =
+            kj_partitioner_choose(producer->sender.options.partitioner, &topic->sticky,
+                                  chosen->key, chosen->key_bytes, count);
+    if (chosen->partition < -1)
+        return kj_err(KAJA_ERR_UNKNOWN_PARTITION, "the partitioner chose %d of %d partitions of %s",
+                      chosen->partition, count, chosen->topic);
+    *record = chosen;
+    return 0;
+}
+
 int kj_producer_produce(struct kj_producer_client *producer, const struct kaja_record *record,
                         kaja_delivery_callback *callback, void *arg)
 {
+    struct kaja_record chosen;
+    if (__builtin_expect(producer->chooses, 0))
+        KJ_TRY(choose_first(producer, &record, &chosen));
     if (__builtin_expect(produce_quickly(producer, record, callback, arg), 1))
         return 0;
     struct put put = {
@@ -618,6 +664,9 @@ int kj_producer_send(struct kj_producer_client *producer, const struct kaja_reco
                      int64_t timeout_ms, struct kaja_metadata *ret_metadata)
 {
     struct kj_sender *sender = &producer->sender;
+    struct kaja_record chosen;
+    if (producer->chooses)
+        KJ_TRY(choose_first(producer, &record, &chosen));
     bool wait = sender->options.acks != 0;
     struct put put = {
         .producer = producer, .record = record, .timeout_ms = timeout_ms, .wait = wait};

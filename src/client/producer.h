@@ -10,6 +10,7 @@
 #define KJ_CLIENT_PRODUCER_H
 
 #include "base/err.h"
+#include "client/partitioner.h"
 #include "record/batch.h"
 #include "store/store.h"
 
@@ -40,7 +41,8 @@ struct kj_producer_options {
     int32_t retries;
     int codec;        /* enum kj_codec */
     int level;        /* of that codec, KJ_LEVEL_DEFAULT */
-    bool ignore_keys; /* partitioner.ignore.keys */
+    enum kj_partitioner partitioner;
+    bool ignore_keys; /* partitioner.ignore.keys; of the default partitioner */
     bool adaptive;    /* partitioner.adaptive.partitioning.enable */
     bool idempotent;  /* enable.idempotence; off unless KJ_ACKS_ALL */
     enum kj_buffer_full buffer_full;
@@ -54,6 +56,9 @@ struct kj_producer_client;
 
 int kj_producer_new(struct kj_store *store, const struct kj_producer_options *options,
                     struct kj_producer_client **ret_producer);
+/* The application's own choice, for records that name no partition; before the first record. */
+int kj_producer_set_partitioner(struct kj_producer_client *producer, kaja_partitioner *choose,
+                                void *arg);
 /* record: arguments checked by api/. Errors and blocking: kaja/producer.h. */
 int kj_producer_produce(struct kj_producer_client *producer, const struct kaja_record *record,
                         kaja_delivery_callback *callback, void *arg);

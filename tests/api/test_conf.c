@@ -449,6 +449,48 @@ static void test_producer_options(void **state)
     kaja_conf_free(conf);
 }
 
+static void test_partitioners(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *value;
+        int partitioner;
+        bool ignore_keys;
+    } cases[] = {
+        {"partitioner", "random", KJ_PARTITIONER_RANDOM, false},
+        {"partitioner", "consistent", KJ_PARTITIONER_CONSISTENT, false},
+        {"partitioner", "consistent_random", KJ_PARTITIONER_CONSISTENT_RANDOM, false},
+        {"partitioner", "murmur2", KJ_PARTITIONER_MURMUR2, false},
+        {"partitioner", "murmur2_random", KJ_PARTITIONER_MURMUR2_RANDOM, false},
+        {"partitioner", "fnv1a", KJ_PARTITIONER_FNV1A, false},
+        {"partitioner", "fnv1a_random", KJ_PARTITIONER_FNV1A_RANDOM, false},
+        {"partitioner.class", "org.apache.kafka.clients.producer.RoundRobinPartitioner",
+         KJ_PARTITIONER_ROUND_ROBIN, false},
+        {"partitioner.class", "org.apache.kafka.clients.producer.UniformStickyPartitioner",
+         KJ_PARTITIONER_DEFAULT, true},
+        {"partitioner.class", "org.apache.kafka.clients.producer.internals.DefaultPartitioner",
+         KJ_PARTITIONER_DEFAULT, false},
+    };
+    struct kj_producer_options options;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct kaja_conf *conf = new_conf();
+        assert_ok(kaja_conf_set(conf, cases[i].name, cases[i].value));
+        assert_ok(kj_conf_producer_options(conf, &options));
+        assert_int_equal(options.partitioner, cases[i].partitioner);
+        assert_int_equal(options.ignore_keys, cases[i].ignore_keys);
+        kaja_conf_free(conf);
+    }
+    struct kaja_conf *conf = new_conf();
+    assert_ok(kj_conf_producer_options(conf, &options));
+    assert_int_equal(options.partitioner, KJ_PARTITIONER_DEFAULT);
+    assert_err(kaja_conf_set(conf, "partitioner.class", "com.acme.Mine"), KAJA_ERR_INVALID_CONFIG);
+    assert_ok(kaja_conf_set(conf, "partitioner", "fnv1a"));
+    assert_ok(kaja_conf_set(conf, "partitioner.class",
+                            "org.apache.kafka.clients.producer.RoundRobinPartitioner"));
+    assert_err(kj_conf_producer_options(conf, &options), KAJA_ERR_CONFLICT);
+    kaja_conf_free(conf);
+}
+
 static void set_if(struct kaja_conf *conf, const char *name, const char *value)
 {
     if (value != NULL)
@@ -746,6 +788,7 @@ int main(void)
         cmocka_unit_test(test_file),
         cmocka_unit_test(test_producer_options),
         cmocka_unit_test(test_idempotence),
+        cmocka_unit_test(test_partitioners),
         cmocka_unit_test(test_consumer_options),
         cmocka_unit_test(test_store_options),
         cmocka_unit_test(test_log_config_defaults),

@@ -312,6 +312,33 @@ static void test_idempotent(void **state)
     }
 }
 
+/* --- where to --- */
+
+static int32_t by_length(void *arg, const struct kaja_record *record, int32_t partition_count)
+{
+    (void)arg;
+    return (int32_t)record->value_bytes % partition_count;
+}
+
+static void test_partitioner(void **state)
+{
+    (void)state;
+    struct kaja_store *store = open_store(NULL);
+    make_topic(store, "topic", 3, NULL);
+    struct kaja_producer *producer = open_producer(store, NULL);
+    struct kaja_metadata metadata;
+    assert_err(kaja_producer_set_partitioner(NULL, by_length, NULL), KAJA_ERR_INVALID_ARG);
+    assert_ok(kaja_producer_set_partitioner(producer, by_length, NULL));
+    for (size_t i = 1; i < 7; i++) {
+        struct kaja_record record = record_of(KAJA_PARTITION_ANY, "lengths", i);
+        assert_ok(kaja_producer_send(producer, &record, 20000, &metadata));
+        assert_int_equal(metadata.partition, i % 3);
+    }
+    assert_err(kaja_producer_set_partitioner(producer, NULL, NULL), KAJA_ERR_STATE);
+    assert_ok(kaja_producer_close(producer, 20000));
+    assert_ok(kaja_store_close(store));
+}
+
 /* --- refusals --- */
 
 static void test_arguments(void **state)
@@ -628,6 +655,7 @@ int main(void)
         test_in_dir(test_topic_changes),   test_in_dir(test_read_only),
         test_in_dir(test_two_processes),   test_in_dir(test_fork),
         test_in_dir(test_timeouts),        test_in_dir(test_idempotent),
+        test_in_dir(test_partitioner),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -141,12 +141,70 @@ static void test_reset(void **state)
     }
 }
 
+/* By librdkafka's names. The hashes are those of its own tests (0048-partitioner, rdfnv1a), which
+ * come from the crc32 command, a Java client and Go. -1: sticks; -2: any. */
+static void test_by_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key;
+        uint32_t crc, murmur2, fnv1a;
+    } keys[] = {
+        {"23456", 0xb1b451d7, 0x058d780f, 0x27e6f469},
+        {"this is another string with more length to it perhaps", 0xb0150df7, 0x4f7703da,
+         0x155e3e5f},
+        {"hejsan", 0xd077037e, 0x5ec19395, 0x17b1e27a},
+        {"kafka", 0x5bbc7517, 0x5067cf64, 0x0d33c4e1},
+        {"giberish123456789", 0x7b3a8e3f, 0x0f552b0c, 0x77a58295},
+    };
+    struct kj_sticky sticky;
+    kj_sticky_init(&sticky, kjtest_seed());
+    for (int32_t count = 1; count < 60; count++) {
+        const uint32_t n = (uint32_t)count;
+#define CHOOSE(name, key, bytes)                                                                   \
+    kj_partitioner_choose(KJ_PARTITIONER_##name, &sticky, key, bytes, count)
+        for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+            const char *key = keys[i].key;
+            size_t len = strlen(key);
+            assert_int_equal(CHOOSE(CONSISTENT, key, len), keys[i].crc % n);
+            assert_int_equal(CHOOSE(CONSISTENT_RANDOM, key, len), keys[i].crc % n);
+            assert_int_equal(CHOOSE(MURMUR2, key, len), keys[i].murmur2 % n);
+            assert_int_equal(CHOOSE(FNV1A, key, len), keys[i].fnv1a % n);
+            assert_int_equal(CHOOSE(FNV1A_RANDOM, key, len), keys[i].fnv1a % n);
+            assert_int_equal(kj_partition_for_key(key, len, count), keys[i].murmur2 % n);
+            assert_int_equal(CHOOSE(MURMUR2_RANDOM, key, len), -1); /* as the default */
+            assert_int_equal(CHOOSE(DEFAULT, key, len), -1);
+            assert_in_range(CHOOSE(RANDOM, key, len), 0, count - 1);
+        }
+        for (const char *key = NULL;; key = "") {
+            assert_int_equal(CHOOSE(CONSISTENT, key, 0), 0);
+            assert_int_equal(CHOOSE(MURMUR2, key, 0), 0x106e08d9 % n);
+            assert_int_equal(CHOOSE(FNV1A, key, 0), 0x7ee3623b % n);
+            if (key != NULL)
+                break;
+        }
+        assert_int_equal(CHOOSE(CONSISTENT_RANDOM, NULL, 0), -1);
+        assert_in_range(CHOOSE(CONSISTENT_RANDOM, "", 0), 0, count - 1);
+        assert_int_equal(CHOOSE(FNV1A_RANDOM, NULL, 0), -1);
+        assert_int_equal(CHOOSE(FNV1A_RANDOM, "", 0), 0x7ee3623b % n);
+    }
+    const int32_t count = 3;
+    for (int i = 0; i < 9; i++)
+        assert_int_equal(CHOOSE(ROUND_ROBIN, "key", 3), i % 3);
+    int seen[3] = {0};
+    for (int i = 0; i < 3000; i++)
+        seen[CHOOSE(RANDOM, "key", 3)]++;
+    for (int i = 0; i < 3; i++)
+        assert_in_range(seen[i], 800, 1200);
+#undef CHOOSE
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keys),        cmocka_unit_test(test_sticky_keeps),
         cmocka_unit_test(test_sticky_even), cmocka_unit_test(test_sticky_adaptive),
-        cmocka_unit_test(test_reset),
+        cmocka_unit_test(test_reset),       cmocka_unit_test(test_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

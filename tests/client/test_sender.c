@@ -460,6 +460,79 @@ static void test_final_error(void **state)
     finish(&s);
 }
 
+/* --- partitioners --- */
+
+struct chooser {
+    int32_t answer;
+    int calls;
+};
+
+static int32_t choose(void *arg, const struct kaja_record *record, int32_t partition_count)
+{
+    struct chooser *chooser = arg;
+    assert_string_equal(record->topic, "topic");
+    assert_int_equal(record->partition, KAJA_PARTITION_ANY);
+    assert_int_equal(partition_count, 3);
+    chooser->calls++;
+    return chooser->answer;
+}
+
+static void test_own_partitioner(void **state)
+{
+    (void)state;
+    struct setup s;
+    struct chooser chooser = {.answer = 2};
+    struct kaja_metadata metadata;
+    begin(&s, false, 3);
+    open_producer(&s);
+    assert_ok(kj_producer_set_partitioner(s.producer, choose, &chooser));
+    struct kaja_record record = record_of(KAJA_PARTITION_ANY, "x", 1);
+    for (int i = 0; i < 5; i++)
+        assert_ok(kj_producer_send(s.producer, &record, 5000, &metadata));
+    assert_int_equal(metadata.partition, 2);
+    assert_int_equal(metadata.offset, 4);
+    assert_int_equal(chooser.calls, 5);
+    for (int i = 0; i < 5000; i++) /* many batches: asked once for each record all the same */
+        assert_ok(kj_producer_produce(s.producer, &record, NULL, NULL));
+    assert_int_equal(chooser.calls, 5005);
+    assert_ok(kj_producer_flush(s.producer, 5000));
+    assert_int_equal(s.topic->partitions[2].log.end, 5005);
+    record.partition = 1; /* it names one itself */
+    assert_ok(kj_producer_send(s.producer, &record, 5000, &metadata));
+    assert_int_equal(chooser.calls, 5005);
+    record.partition = KAJA_PARTITION_ANY;
+    chooser.answer = 3;
+    assert_err(kj_producer_produce(s.producer, &record, NULL, NULL), KAJA_ERR_UNKNOWN_PARTITION);
+    chooser.answer = -2;
+    assert_err(kj_producer_send(s.producer, &record, 0, &metadata), KAJA_ERR_UNKNOWN_PARTITION);
+    chooser.answer = KAJA_PARTITION_ANY;
+    record.key = "key";
+    record.key_bytes = 3;
+    assert_ok(kj_producer_send(s.producer, &record, 5000, &metadata));
+    assert_int_equal(metadata.partition, kj_partition_for_key("key", 3, 3));
+    assert_err(kj_producer_set_partitioner(s.producer, NULL, NULL), KAJA_ERR_STATE);
+    finish(&s);
+}
+
+static void test_round_robin(void **state)
+{
+    (void)state;
+    struct setup s;
+    begin(&s, false, 3);
+    s.options.partitioner = KJ_PARTITIONER_ROUND_ROBIN;
+    s.options.batch_bytes = 1000;
+    open_producer(&s);
+    struct kaja_record record = record_of(KAJA_PARTITION_ANY, "x", 1);
+    record.key = "key";
+    record.key_bytes = 3;
+    for (int i = 0; i < 9000; i++) /* also where a batch is full, none is left out */
+        assert_ok(kj_producer_produce(s.producer, &record, NULL, NULL));
+    assert_ok(kj_producer_flush(s.producer, 5000));
+    for (int32_t p = 0; p < 3; p++)
+        assert_int_equal(s.topic->partitions[p].log.end, 3000);
+    finish(&s);
+}
+
 /* --- numbers of an idempotent producer --- */
 
 static const struct fake_batch *batch_of(const struct setup *s, size_t i, struct kj_batch *ret)
@@ -1223,6 +1296,8 @@ int main(void)
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_retry),
         cmocka_unit_test(test_final_error),
+        cmocka_unit_test(test_own_partitioner),
+        cmocka_unit_test(test_round_robin),
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_numbers_of_a_retry),
         cmocka_unit_test(test_numbers_behind_a_gap),

@@ -370,29 +370,58 @@ static int follow(struct kj_log *log, const struct kj_append_batch *batches, siz
     return err;
 }
 
-int kj_log_append(struct kj_log *log, struct kj_append_batch *batches, size_t count,
-                  enum kj_append_origin origin)
+/* Append lock held, and the partition is not poisoned. */
+static int append_locked(struct kj_log *log, struct kj_append_batch *batches, size_t count,
+                         enum kj_append_origin origin)
 {
     struct kj_tail tail;
     size_t at = 0;
-    int err = follow(log, batches, count);
+    for (size_t i = 0; i < count; i++)
+        batches[i].ret_error = KAJA_ERR_UNKNOWN_SERVER_ERROR; /* until it is known better */
+    int err = kj_tail_get(log, &tail);
     if (err == 0)
-        err = kj_log_lock(log, false);
-    if (err == 0) {
-        for (size_t i = 0; i < count; i++)
-            batches[i].ret_error = KAJA_ERR_UNKNOWN_SERVER_ERROR; /* until it is known better */
-        err = kj_tail_get(log, &tail);
-        if (err == 0)
-            kj_log_set_word(log, KJ_SLOT_LAST_WALL_MS, (uint64_t)kj_wall_ms(log->env->clock));
-        while (err == 0 && at < count)
-            err = append_group(log, batches, count, &at, origin, &tail);
-        kj_log_unlock(log);
-        for (size_t i = 0; i < count; i++)
-            if (batches[i].ret_error == KAJA_ERR_UNKNOWN_SERVER_ERROR)
-                batches[i].ret_error = err;
-        return err;
-    }
+        kj_log_set_word(log, KJ_SLOT_LAST_WALL_MS, (uint64_t)kj_wall_ms(log->env->clock));
+    while (err == 0 && at < count)
+        err = append_group(log, batches, count, &at, origin, &tail);
+    for (size_t i = 0; i < count; i++)
+        if (batches[i].ret_error == KAJA_ERR_UNKNOWN_SERVER_ERROR)
+            batches[i].ret_error = err;
+    return err;
+}
+
+static int fail_all(struct kj_append_batch *batches, size_t count, int err)
+{
     for (size_t i = 0; i < count; i++)
         batches[i].ret_error = err;
     return err;
+}
+
+int kj_log_append(struct kj_log *log, struct kj_append_batch *batches, size_t count,
+                  enum kj_append_origin origin)
+{
+    int err = follow(log, batches, count);
+    if (err == 0)
+        err = kj_log_lock(log, false);
+    if (err != 0)
+        return fail_all(batches, count, err);
+    err = append_locked(log, batches, count, origin);
+    kj_log_unlock(log);
+    return err;
+}
+
+int kj_log_hold(struct kj_log *log)
+{
+    return kj_log_lock(log, true);
+}
+
+int kj_log_append_held(struct kj_log *log, struct kj_append_batch *batches, size_t count,
+                       enum kj_append_origin origin)
+{
+    int err = kj_log_poison_error(log);
+    return err != 0 ? fail_all(batches, count, err) : append_locked(log, batches, count, origin);
+}
+
+void kj_log_let_go(struct kj_log *log)
+{
+    kj_log_unlock(log);
 }

@@ -164,6 +164,8 @@ void kj_log_tell_shorter(struct kj_log *log, int64_t recovery_point, int64_t end
 /* Tells that the offsets [from, to) in front of the segment that begins at base_offset are lost. */
 void kj_log_tell_gap(struct kj_log *log, int64_t base_offset, int64_t from, int64_t to);
 
+/* POISONED if a flush of it has failed. */
+int kj_log_poison_error(struct kj_log *log);
 /* Takes append_lock and the append lock; checks id, state, poison (unless poison_ok); finishes what a
  * dead holder left; brings the list of segments up to date. */
 int kj_log_lock(struct kj_log *log, bool poison_ok);

@@ -31,6 +31,14 @@ void kj_log_config_defaults(struct kj_log_config *config)
     };
 }
 
+/* What is looked at without a lock. */
+static void mirror_config(struct kj_log *log)
+{
+    kj_store_relaxed(&log->segment_bytes, (uint64_t)log->config.segment_bytes);
+    kj_store_relaxed(&log->flush_messages, (uint64_t)log->config.flush_messages);
+    kj_store_relaxed(&log->flush_ms, (uint64_t)log->config.flush_ms);
+}
+
 int kj_log_new(const struct kj_log_options *options, struct kj_log **ret_log)
 {
     struct kj_log *log = kj_alloc_zero(1, sizeof *log);
@@ -58,7 +66,7 @@ int kj_log_new(const struct kj_log_options *options, struct kj_log **ret_log)
     log->news = options->news;
     log->news_arg = options->news_arg;
     log->config = options->config;
-    kj_store_relaxed(&log->segment_bytes, (uint64_t)options->config.segment_bytes);
+    mirror_config(log);
     log->jitter_base = -1;
     log->last_time_end = -1;
     log->producers_end = -1;
@@ -100,7 +108,7 @@ void kj_log_set_config(struct kj_log *log, const struct kj_log_config *config)
     kj_lock_acquire(&log->append_lock);
     kj_lock_acquire(&log->segments_lock);
     log->config = *config;
-    kj_store_relaxed(&log->segment_bytes, (uint64_t)config->segment_bytes);
+    mirror_config(log);
     kj_lock_release(&log->segments_lock);
     kj_lock_release(&log->append_lock);
 }
@@ -276,6 +284,16 @@ bool kj_log_flush_due(struct kj_log *log)
     return kj_log_durable(log) < wanted;
 }
 
+bool kj_log_flush_messages_due(struct kj_log *log)
+{
+    return (int64_t)kj_load_relaxed(&log->flush_messages) < INT64_MAX && kj_log_flush_due(log);
+}
+
+int64_t kj_log_flush_ms(struct kj_log *log)
+{
+    return (int64_t)kj_load_relaxed(&log->flush_ms);
+}
+
 int64_t kj_log_high_watermark(struct kj_log *log)
 {
     /* The order of these three loads is the rule of design 2.2: a FLUSH_WANTED that belongs to END is
@@ -348,6 +366,18 @@ static void unlock_words(struct kj_log *log)
                          log->slot + KJ_SLOT_APPEND_WAITERS);
 }
 
+int kj_log_poison_error(struct kj_log *log)
+{
+    if (!kj_log_poisoned(log))
+        return 0;
+    int os = (int)kj_log_word(log, KJ_SLOT_POISON) - 1;
+    return kj_err_at(kj_err(KAJA_ERR_POISONED,
+                            "%s-%d refuses appends: a flush failed (%s); close every handle and open the "
+                            "directory again to repair it",
+                            log->topic, log->partition, strerror(os)),
+                     log->topic, log->partition, -1, -1);
+}
+
 int kj_log_lock(struct kj_log *log, bool poison_ok)
 {
     kj_lock_acquire(&log->append_lock);
@@ -360,14 +390,8 @@ int kj_log_lock(struct kj_log *log, bool poison_ok)
         err = stale_error(log);
     if (err == 0 && kj_log_word(log, KJ_SLOT_INTENT) != KJ_INTENT_NONE)
         err = kj_intent_settle(log);
-    if (err == 0 && !poison_ok && kj_log_poisoned(log)) {
-        int os = (int)kj_log_word(log, KJ_SLOT_POISON) - 1;
-        err = kj_err_at(kj_err(KAJA_ERR_POISONED,
-                               "%s-%d refuses appends: a flush failed (%s); close every handle and open the "
-                               "directory again to repair it",
-                               log->topic, log->partition, strerror(os)),
-                        log->topic, log->partition, -1, -1);
-    }
+    if (err == 0 && !poison_ok)
+        err = kj_log_poison_error(log);
     if (err == 0)
         err = kj_segments_refresh(log);
     if (err != 0)

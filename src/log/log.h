@@ -133,6 +133,13 @@ enum kj_append_origin {
  * the caller's to spread. Threads: any. Blocks: for the append lock (LOCK_TIMED_OUT). */
 int kj_log_append(struct kj_log *log, struct kj_append_batch *batches, size_t count,
                   enum kj_append_origin origin);
+/* The same in steps, for those to whom the append lock means more (groups): hold takes it, a
+ * poisoned partition's too; append_held appends as often as wanted; let_go gives it up. In between no
+ * call on this log but the cheap ones and reading. Errors as kj_log_append(). */
+int kj_log_hold(struct kj_log *log);
+int kj_log_append_held(struct kj_log *log, struct kj_append_batch *batches, size_t count,
+                       enum kj_append_origin origin);
+void kj_log_let_go(struct kj_log *log);
 /* A producer of this handle is gone for good: what this handle knows of it goes too, and so does not
  * get into the snapshots that it writes. */
 void kj_log_forget_producer(struct kj_log *log, int64_t producer_id);
@@ -153,6 +160,10 @@ bool kj_log_poisoned(struct kj_log *log);
 bool kj_log_owes_flush(struct kj_log *log);
 /* True if some acks=all batch waits for a flush. */
 bool kj_log_flush_due(struct kj_log *log);
+/* True if flush.messages is set and a flush is due: its asking, or an acks=all batch's. */
+bool kj_log_flush_messages_due(struct kj_log *log);
+/* flush.ms; INT64_MAX: never. */
+int64_t kj_log_flush_ms(struct kj_log *log);
 /* Catches up first. */
 int kj_log_last_stable(struct kj_log *log, int64_t *ret_offset);
 

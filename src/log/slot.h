@@ -108,6 +108,12 @@ static inline uint64_t kj_flush_lock(uint32_t slot_number)
     return KJ_LOCK_SLOTS + KJ_LOCK_KIND_SPAN + (uint64_t)slot_number;
 }
 
+/* For upper rooms: a lock of its own for each word that was given out, far away from the others. */
+static inline uint64_t kj_word_lock(kj_word word)
+{
+    return ((uint64_t)1 << 40) + word;
+}
+
 /* Held while pages are made ready behind the end, so that a roll does not trim a file that grows. */
 static inline uint64_t kj_prepare_lock(uint32_t slot_number)
 {

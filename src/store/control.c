@@ -72,12 +72,13 @@ int kj_control_check(struct kj_shared *shared)
 int kj_control_give(struct kj_shared *shared, uint32_t words, kj_word *ret_first)
 {
     uint64_t next = kj_shared_load(shared, KJ_CONTROL_NEXT);
-    if (next < KJ_CONTROL_WORDS || next > UINT32_MAX - words)
-        return damaged("its size");
-    int os = kj_shared_reach(shared, (uint32_t)next + words);
-    if (os != 0)
-        return control_error(os, "growing");
-    kj_shared_store(shared, KJ_CONTROL_NEXT, next + words);
+    do {
+        if (next < KJ_CONTROL_WORDS || next > UINT32_MAX - words)
+            return damaged("its size");
+        int os = kj_shared_reach(shared, (uint32_t)next + words);
+        if (os != 0)
+            return control_error(os, "growing");
+    } while (!kj_shared_cas(shared, KJ_CONTROL_NEXT, &next, next + words));
     *ret_first = (kj_word)next;
     return 0;
 }

@@ -400,18 +400,48 @@ static void spread_news(struct kj_partition *partition, struct kj_log *log, int6
         kj_partition_queue(partition, work);
 }
 
+/* What comes before every append. */
+static int may_append(struct kj_partition *partition)
+{
+    struct kj_store *store = partition->topic->store;
+    KJ_TRY(store->options.read_only
+               ? kj_err(KAJA_ERR_READ_ONLY, "the directory was opened read-only")
+               : kj_log_gone(kj_shared_of(store), false));
+    KJ_TRY(kj_store_sync(store)); /* one word is looked at: new properties hold from now on */
+    kj_partition_apply_config(partition);
+    return 0;
+}
+
+int kj_partition_hold(struct kj_partition *partition)
+{
+    KJ_TRY(may_append(partition));
+    return kj_log_hold(atomic_load(&partition->log));
+}
+
+int kj_partition_append_held(struct kj_partition *partition, struct kj_append_batch *batches,
+                             size_t count, enum kj_append_origin origin)
+{
+    struct kj_log *log = atomic_load(&partition->log);
+    int64_t high_watermark = kj_log_high_watermark(log);
+    int err = kj_log_append_held(log, batches, count, origin);
+    count_appended(partition->topic->store, batches, count);
+    spread_news(partition, log, high_watermark);
+    if (err == KAJA_ERR_DISK_FULL)
+        kj_partition_queue(partition, KJ_WORK_RETAIN);
+    return err;
+}
+
+void kj_partition_let_go(struct kj_partition *partition)
+{
+    kj_log_let_go(atomic_load(&partition->log));
+}
+
 int kj_partition_append(struct kj_partition *partition, struct kj_append_batch *batches,
                         size_t count, enum kj_append_origin origin)
 {
     struct kj_store *store = partition->topic->store;
     struct kj_log *log = atomic_load(&partition->log);
-    int err = store->options.read_only
-                  ? kj_err(KAJA_ERR_READ_ONLY, "the directory was opened read-only")
-                  : kj_log_gone(kj_shared_of(store), false);
-    if (err == 0)
-        err = kj_store_sync(store); /* one word is looked at: new properties hold from now on */
-    if (err == 0)
-        kj_partition_apply_config(partition);
+    int err = may_append(partition);
     if (err == 0 && store->options.disk_max >= 0) {
         uint64_t bytes = 0;
         for (size_t i = 0; i < count; i++)

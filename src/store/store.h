@@ -181,6 +181,14 @@ struct kj_topic *kj_partition_topic(const struct kj_partition *partition);
 int kj_partition_append(struct kj_partition *partition, struct kj_append_batch *batches,
                         size_t count, enum kj_append_origin origin);
 
+/* The same in steps: hold takes the append lock (of a poisoned partition too), append_held appends
+ * and wakes, let_go gives the lock up. For coord/, to whom it is the lock of a group: in between
+ * nothing may be called that takes a mutex below LOG_APPEND. The space limit is not looked at. */
+int kj_partition_hold(struct kj_partition *partition);
+int kj_partition_append_held(struct kj_partition *partition, struct kj_append_batch *batches,
+                             size_t count, enum kj_append_origin origin);
+void kj_partition_let_go(struct kj_partition *partition);
+
 /* Makes partitions durable up to their ends as of the call, all in one flush; whoever comes while a
  * flush runs shares the next one. count 0: every partition of this handle that has acks=all batches
  * waiting. First error of any. Wakes readers whose high watermark rose. */
@@ -193,6 +201,20 @@ int kj_store_flush(struct kj_store *store, struct kj_partition *const *partition
 int kj_store_wait(struct kj_store *store, struct kj_partition *const *partitions,
                   const int64_t *offsets, size_t count, bool durable_only, _Atomic uint32_t *extra,
                   uint32_t extra_expected, int64_t deadline_ns);
+
+/* Something else that ends a wait: news of a consumer group. */
+struct kj_wait_also {
+    uint32_t hash;              /* of the group: kj_store_wake_group() */
+    bool (*changed)(void *arg); /* looked at before each sleep, and after it */
+    void *arg;
+};
+/* The same, with also (NULL: nothing more); 0 as well when it changed. */
+int kj_store_wait_also(struct kj_store *store, struct kj_partition *const *partitions,
+                       const int64_t *offsets, size_t count, bool durable_only,
+                       _Atomic uint32_t *extra, uint32_t extra_expected,
+                       const struct kj_wait_also *also, int64_t deadline_ns);
+/* Wakes those who wait for news of a group with this hash (and of some others). */
+void kj_store_wake_group(struct kj_store *store, uint32_t hash);
 
 /* DeleteRecords with its policy check. */
 int kj_partition_delete_records(struct kj_partition *partition, int64_t offset,

@@ -7,6 +7,9 @@
  *     reader: high half = 1, note the low half; look at the condition; sleep while the low half is
  * as noted writer: publish; fence; high half != 0: low half + 1 and high half = 0, wake all
  *
+ * The groups of coord/ have 64 words of their own, so that commits do not wake those who wait for
+ * records, nor records those who wait for a rebalance.
+ *
  * Either the writer sees the mark, or the reader's look comes after the publishing. A mark and not
  * a count of sleepers: one that a dead reader left costs a single wake, not one for ever.
  *
@@ -42,10 +45,17 @@ void kj_wake_readers(struct kj_store *store, uint32_t slot_number)
     wake_word(kj_shared_of(store), kj_control_wake_word(slot_number));
 }
 
+void kj_store_wake_group(struct kj_store *store, uint32_t hash)
+{
+    wake_word(kj_shared_of(store), kj_control_group_wake_word(hash));
+}
+
 void kj_wake_everybody(struct kj_store *store)
 {
-    for (uint32_t i = 0; i < KJ_WAKE_WORDS; i++)
+    for (uint32_t i = 0; i < KJ_WAKE_WORDS; i++) {
         wake_word(kj_shared_of(store), kj_control_wake_word(i));
+        wake_word(kj_shared_of(store), kj_control_group_wake_word(i));
+    }
 }
 
 /* Marks the word; its low half. */
@@ -67,6 +77,7 @@ struct wait {
     size_t count;
     bool durable_only;
     uint64_t generation;
+    const struct kj_wait_also *also;
 };
 
 static bool readable(const struct wait *wait, size_t i)
@@ -81,6 +92,8 @@ static bool anything_readable(const struct wait *wait)
     for (size_t i = 0; i < wait->count; i++)
         if (readable(wait, i))
             return true;
+    if (wait->also != NULL && wait->also->changed(wait->also->arg))
+        return true;
     /* Topics came, went or grew: the caller looks what concerns it. */
     return kj_store_catalog_generation(wait->store) != wait->generation;
 }
@@ -122,9 +135,12 @@ static void flush_orphans(const struct wait *wait)
 
 /* --- waiting --- */
 
-/* The distinct wake words of the partitions, marked. */
-static size_t mark_all(const struct wait *wait, kj_word words[KJ_WAKE_WORDS],
-                       uint32_t expected[KJ_WAKE_WORDS])
+enum { WORDS_MAX = KJ_WAKE_WORDS + 1 };
+_Static_assert((int)WORDS_MAX <= (int)KJ_SHARED_WAIT_MAX, "all of them at once");
+
+/* The distinct wake words of the partitions, and the group's, marked. */
+static size_t mark_all(const struct wait *wait, kj_word words[WORDS_MAX],
+                       uint32_t expected[WORDS_MAX])
 {
     struct kj_shared *shared = kj_shared_of(wait->store);
     uint64_t taken = 0;
@@ -135,6 +151,11 @@ static size_t mark_all(const struct wait *wait, kj_word words[KJ_WAKE_WORDS],
             continue;
         taken |= (uint64_t)1 << number;
         words[count] = kj_control_wake_word(number);
+        expected[count] = mark(shared, words[count]);
+        count++;
+    }
+    if (wait->also != NULL) {
+        words[count] = kj_control_group_wake_word(wait->also->hash);
         expected[count] = mark(shared, words[count]);
         count++;
     }
@@ -150,8 +171,8 @@ static int64_t earlier(int64_t deadline_ns, int64_t now_ns, int64_t round_ns)
 static int sleep_once(const struct wait *wait, _Atomic uint32_t *extra, uint32_t extra_expected,
                       int64_t until_ns, bool *ret_done)
 {
-    kj_word words[KJ_WAKE_WORDS];
-    uint32_t expected[KJ_WAKE_WORDS];
+    kj_word words[WORDS_MAX];
+    uint32_t expected[WORDS_MAX];
     _Atomic uint32_t never = 0;
     size_t count = wait->store->options.read_only ? 0 : mark_all(wait, words, expected);
     *ret_done = anything_readable(wait);
@@ -176,12 +197,22 @@ int kj_store_wait(struct kj_store *store, struct kj_partition *const *partitions
                   const int64_t *offsets, size_t count, bool durable_only, _Atomic uint32_t *extra,
                   uint32_t extra_expected, int64_t deadline_ns)
 {
+    return kj_store_wait_also(store, partitions, offsets, count, durable_only, extra,
+                              extra_expected, NULL, deadline_ns);
+}
+
+int kj_store_wait_also(struct kj_store *store, struct kj_partition *const *partitions,
+                       const int64_t *offsets, size_t count, bool durable_only,
+                       _Atomic uint32_t *extra, uint32_t extra_expected,
+                       const struct kj_wait_also *also, int64_t deadline_ns)
+{
     struct wait wait = {.store = store,
                         .partitions = partitions,
                         .offsets = offsets,
                         .count = count,
                         .durable_only = durable_only,
-                        .generation = kj_store_catalog_generation(store)};
+                        .generation = kj_store_catalog_generation(store),
+                        .also = also};
     bool read_only = store->options.read_only;
     struct due before = {0};
     if (anything_readable(&wait))

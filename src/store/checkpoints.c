@@ -81,16 +81,33 @@ void kj_checkpoint_of(struct kj_store *store, const char *topic, int32_t partiti
 
 /* --- from the words --- */
 
-/* A log start that is the base of a segment needs no entry: it is seen from the files. */
-static bool is_segment_base(struct kj_store *store, const char *topic, int32_t partition,
-                            int64_t log_start)
+struct looking {
+    int64_t log_start;
+    bool earlier; /* a segment below it is still there */
+};
+
+static int note_earlier(void *arg, const char *name, enum kj_io_type type)
+{
+    struct looking *looking = arg;
+    enum kj_file_kind kind;
+    enum kj_file_suffix suffix;
+    int64_t offset;
+    kj_file_name_parse(name, &kind, &suffix, &offset);
+    looking->earlier = type == KJ_IO_FILE && kind == KJ_FILE_LOG && suffix == KJ_SUFFIX_NONE &&
+                       offset < looking->log_start;
+    return looking->earlier ? -1 : 0;
+}
+
+bool kj_log_start_is_seen(struct kj_io *io, const char *topic, int32_t partition,
+                          int64_t log_start)
 {
     char dir[KJ_DIR_NAME_MAX + 1], path[KJ_PATH_MAX];
     struct kj_io_stat stat;
+    struct looking looking = {.log_start = log_start};
     if (!kj_partition_dir_name(dir, topic, partition))
         return false;
     kj_file_path(path, dir, KJ_FILE_LOG, log_start);
-    return kj_io_stat(store->io, path, &stat) == 0;
+    return kj_io_stat(io, path, &stat) == 0 && kj_io_list(io, dir, note_earlier, &looking) == 0;
 }
 
 /* The rule of log/slot.h. */
@@ -120,7 +137,8 @@ static int64_t value_of(struct kj_store *store, const struct kj_catalog_topic *t
         break;
     case 1:
         value = (int64_t)kj_shared_load(shared, slot + KJ_SLOT_LOG_START);
-        if (ready && (value <= 0 || is_segment_base(store, topic->name, partition, value)))
+        if (ready &&
+            (value <= 0 || kj_log_start_is_seen(store->io, topic->name, partition, value)))
             value = -1;
         if (!ready && value == 0)
             value = -1;

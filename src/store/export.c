@@ -354,20 +354,15 @@ static void report(struct kj_export *export, const struct kj_export_item *item)
     export->options.callback(export->options.arg, &report);
 }
 
-/* A log start that is the base of a segment needs no entry. */
 static int note_checkpoints(struct kj_export *export, const struct kj_export_item *item)
 {
     struct kj_checkpoint *all = export->checkpoints;
-    struct kj_export_names names;
-    char path[KJ_PATH_MAX];
-    struct kj_io_stat stat;
-    KJ_TRY(kj_checkpoint_put(&all[RECOVERY_POINTS], item->topic, item->partition, item->end));
-    KJ_TRY(kj_checkpoint_put(&all[HIGH_WATERMARKS], item->topic, item->partition, item->end));
-    kj_export_names(item->topic, item->partition, &names);
-    kj_file_path(path, names.dir, KJ_FILE_LOG, item->start);
-    if (kj_io_stat(export->target, path, &stat) != 0)
-        return kj_checkpoint_put(&all[LOG_STARTS], item->topic, item->partition, item->start);
-    kj_checkpoint_remove(&all[LOG_STARTS], item->topic, item->partition);
+    const char *topic = item->topic;
+    KJ_TRY(kj_checkpoint_put(&all[RECOVERY_POINTS], topic, item->partition, item->end));
+    KJ_TRY(kj_checkpoint_put(&all[HIGH_WATERMARKS], topic, item->partition, item->end));
+    if (!kj_log_start_is_seen(export->target, topic, item->partition, item->start))
+        return kj_checkpoint_put(&all[LOG_STARTS], topic, item->partition, item->start);
+    kj_checkpoint_remove(&all[LOG_STARTS], topic, item->partition);
     return 0;
 }
 

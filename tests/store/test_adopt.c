@@ -74,6 +74,26 @@ static void a_brokers_partition(void **state)
     assert_ok(kj_store_close(store));
 }
 
+/* A broker's delete-records raises the log start at once and removes segments later: it may be the
+ * base of a segment that is not the first. */
+static void log_start_behind_a_whole_segment(void **state)
+{
+    const struct temp_dir *dir = *state;
+    put_events(dir, "events-0");
+    spit(dir->path, "log-start-offset-checkpoint", "0\n1\nevents 0 30\n");
+    spit(dir->path, ".kafka_cleanshutdown", "");
+    for (int round = 0; round < 3; round++) {
+        struct kj_store *store = open_store(dir->path);
+        struct kj_topic *topic = topic_of(store, "events");
+        struct kj_partition *partition = partition_of(topic, 0);
+        assert_int_equal(kj_log_start(kj_partition_log(partition)), 30);
+        if (round == 0) /* or nobody would write the checkpoint */
+            assert_ok(append_text(partition, "ours", true, NULL));
+        kj_topic_release(topic);
+        assert_ok(kj_store_close(store));
+    }
+}
+
 static void not_whole_not_adopted(void **state)
 {
     const struct temp_dir *dir = *state;
@@ -387,6 +407,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_brokers_partition, setup, teardown),
+        cmocka_unit_test_setup_teardown(log_start_behind_a_whole_segment, setup, teardown),
         cmocka_unit_test_setup_teardown(not_whole_not_adopted, setup, teardown),
         cmocka_unit_test_setup_teardown(links_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(one_that_is_gone_does_not_keep_the_others_away, setup,

@@ -190,6 +190,22 @@ static void named_topics(void **state)
     assert_err(export_with(none, 1, NULL, NULL), KAJA_ERR_UNKNOWN_TOPIC_OR_PARTITION);
 }
 
+/* A broker's delete-records raises the log start at once and removes segments later: it may be the
+ * base of a segment that is not the first. */
+static void log_start_behind_a_whole_segment(void **state)
+{
+    (void)state;
+    broker_format(src);
+    (void)shell("cp -R '%s/kafka/logs/events' '%s/events-0'", KJ_GOLDEN_DIR, src);
+    broker_put(src, "log-start-offset-checkpoint", "0\n1\nevents 0 30\n");
+    broker_put(src, ".kafka_cleanshutdown", "");
+    broker_format(dst);
+    broker_topic(dst, "events", 1, NULL);
+    assert_ok(export_all());
+    assert_string_equal(reports, "events-0 30..46 2 copied\n");
+    assert_string_equal(shell("cat '%s/log-start-offset-checkpoint'", dst), "0\n1\nevents 0 30");
+}
+
 /* --- refusals --- */
 
 static void refused(int code, const char *text)
@@ -483,7 +499,7 @@ int main(void)
         CASE(all_topics),        CASE(named_topics),        CASE(topics_refused),
         CASE(open_ones_refused), CASE(directories_refused), CASE(nobody_comes_in),
         CASE(deaths),            CASE(between_the_renames), CASE(failures),
-        CASE(changed_meanwhile),
+        CASE(changed_meanwhile), CASE(log_start_behind_a_whole_segment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -84,6 +84,7 @@ struct kj_log {
     kj_atomic_u64 own_end; /* (append_lock) END behind the last append of this handle */
     struct kj_log_config config; /* written under append_lock and segments_lock, read under either */
     kj_atomic_u64 segment_bytes; /* the config's, for those who hold neither */
+    kj_atomic_u64 flush_messages, flush_ms; /* likewise */
     int64_t roll_jitter_ms;
     int64_t jitter_base; /* segment the jitter was drawn for */
     int64_t last_time_base, last_time_end, last_time_timestamp; /* newest .timeindex entry, valid at that END */

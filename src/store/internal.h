@@ -62,7 +62,12 @@ enum kj_task { KJ_TASK_RETENTION, KJ_TASK_CHECKPOINTS, KJ_TASK_LOG_STARTS, KJ_TA
 enum kj_load_state { KJ_LOAD_NONE = 0, KJ_LOAD_RUNNING = 1, KJ_LOAD_DONE = 2 };
 
 /* Work that an append leaves to the next step. */
-enum kj_work { KJ_WORK_PREPARE = 1, KJ_WORK_FLUSH = 2, KJ_WORK_RETAIN = 4 };
+enum kj_work {
+    KJ_WORK_PREPARE = 1,
+    KJ_WORK_FLUSH = 2,
+    KJ_WORK_RETAIN = 4,
+    KJ_WORK_FLUSH_LATER = 8 /* flush.ms runs from now on */
+};
 
 struct kj_partition {
     struct kj_topic *topic;
@@ -80,7 +85,9 @@ struct kj_partition {
     struct kj_news_target news;
     unsigned work;                  /* (W) enum kj_work */
     struct kj_partition *work_next; /* (W) */
-    int64_t unflushed_since_ns;     /* step only */
+    /* flush.ms: when the oldest unflushed record was first seen, 0: there was none. Set by appends,
+     * taken back by the step. */
+    kj_atomic_u64 unflushed_since_ns;
     uint64_t flush_round;           /* flusher: the round it was put into last */
     int flush_error;                /* flusher: of that round */
 };
@@ -161,6 +168,7 @@ struct kj_store {
     kj_atomic_u64 deadline_ns; /* of the next step */
     /* the step's own */
     int64_t next_tick_ns, next_sweep_ns;
+    int64_t next_flush_ns; /* of the partition whose flush.ms is over first */
     bool gone_told; /* that the directory was removed or replaced */
     struct {
         uint64_t value;  /* of the task's word */

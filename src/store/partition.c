@@ -378,7 +378,8 @@ static void count_appended(struct kj_store *store, const struct kj_append_batch 
 }
 
 /* What the append leaves to others: readers, the worker. */
-static void spread_news(struct kj_partition *partition, struct kj_log *log, int64_t high_watermark)
+static void spread_news(struct kj_partition *partition, struct kj_log *log, int64_t high_watermark,
+                        bool durable)
 {
     struct kj_store *store = partition->topic->store;
     unsigned work = 0;
@@ -396,8 +397,24 @@ static void spread_news(struct kj_partition *partition, struct kj_log *log, int6
     }
     if (store->options.prepare_max_bytes > 0 && kj_log_prepare_due(log))
         work |= KJ_WORK_PREPARE;
+    /* Whoever appended with acks=all flushes by itself, and everything before. */
+    if (!durable && kj_log_flush_messages_due(log))
+        work |= KJ_WORK_FLUSH;
+    if (!durable && kj_log_flush_ms(log) < INT64_MAX &&
+        kj_load_relaxed(&partition->unflushed_since_ns) == 0) {
+        kj_store_relaxed(&partition->unflushed_since_ns, (uint64_t)kj_mono_ns(store->clock));
+        work |= KJ_WORK_FLUSH_LATER;
+    }
     if (work != 0)
         kj_partition_queue(partition, work);
+}
+
+static bool any_durable(const struct kj_append_batch *batches, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (batches[i].durable && batches[i].ret_error == 0 && !batches[i].ret_duplicate)
+            return true;
+    return false;
 }
 
 /* What comes before every append. */
@@ -425,7 +442,7 @@ int kj_partition_append_held(struct kj_partition *partition, struct kj_append_ba
     int64_t high_watermark = kj_log_high_watermark(log);
     int err = kj_log_append_held(log, batches, count, origin);
     count_appended(partition->topic->store, batches, count);
-    spread_news(partition, log, high_watermark);
+    spread_news(partition, log, high_watermark, any_durable(batches, count));
     if (err == KAJA_ERR_DISK_FULL)
         kj_partition_queue(partition, KJ_WORK_RETAIN);
     return err;
@@ -457,7 +474,7 @@ int kj_partition_append(struct kj_partition *partition, struct kj_append_batch *
     int64_t high_watermark = kj_log_high_watermark(log);
     err = kj_log_append(log, batches, count, origin);
     count_appended(store, batches, count);
-    spread_news(partition, log, high_watermark);
+    spread_news(partition, log, high_watermark, any_durable(batches, count));
     if (err == KAJA_ERR_DISK_FULL)
         kj_partition_queue(partition, KJ_WORK_RETAIN);
     return err;

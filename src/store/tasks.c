@@ -4,8 +4,9 @@
  * whoever calls kj_store_step().
  *
  *     each step       what upper rooms registered; what appends left (prepare, flush, retain)
+ *     flush.ms        each partition's own deadline
  *     each second     while partitions are in use: whether the directory is still there, segments
- *                     that others deleted, flush.ms, unfinished changes
+ *                     that others deleted, flushes nobody did, unfinished changes
  *     each 10 s       descriptors that nobody used
  *     for all handles retention and checkpoints. No handle is in charge of them: whoever's time has
  *                     come tries the task's lock, looks in its word when it was last done, does it.
@@ -119,6 +120,73 @@ static void flush_list(struct kj_store *store, struct kj_partition **list, size_
         kj_err_clear();
 }
 
+/* --- flush.ms --- */
+
+/* When the partition is to be flushed, INT64_MAX: not for its flush.ms. */
+static int64_t flush_at(struct kj_store *store, struct kj_partition *partition, int64_t now_ns)
+{
+    struct kj_log *log = kj_partition_log(partition);
+    int64_t ms = kj_log_flush_ms(log);
+    if (ms > INT64_MAX / 2 / 1000000 || kj_log_poisoned(log) || kj_log_stale(log))
+        return INT64_MAX;
+    if (kj_log_durable(log) >= kj_log_end(log)) {
+        kj_store_relaxed(&partition->unflushed_since_ns, 0);
+        kj_fence(); /* an append that still saw the old value published its END before */
+        if (kj_log_durable(log) >= kj_log_end(log))
+            return INT64_MAX;
+    }
+    if (kj_load_relaxed(&partition->unflushed_since_ns) == 0)
+        kj_store_relaxed(&partition->unflushed_since_ns, (uint64_t)now_ns);
+    /* Whoever is at it already may be stopped: nobody waits for it here. */
+    if (kj_shared_lock_held(kj_shared_of(store), kj_flush_lock(partition->slot_number)))
+        return now_ns + second_ns;
+    return (int64_t)kj_load_relaxed(&partition->unflushed_since_ns) + ms * 1000000;
+}
+
+static void flush_by(struct kj_store *store, int64_t at_ns)
+{
+    if (at_ns < store->next_flush_ns)
+        store->next_flush_ns = at_ns;
+}
+
+static int64_t flush_aged(struct kj_store *store, int64_t now_ns)
+{
+    struct kj_partition **loaded;
+    size_t count, flush_count = 0;
+    if (now_ns < store->next_flush_ns)
+        return store->next_flush_ns;
+    store->next_flush_ns = INT64_MAX;
+    struct kj_partition **flush = NULL;
+    int err = kj_partitions_loaded(store, &loaded, &count);
+    if (err == 0 && (flush = kj_alloc((count + 1) * sizeof(*flush))) == NULL)
+        kj_partitions_let_go(loaded, count);
+    if (flush == NULL) {
+        kj_err_clear();
+        store->next_flush_ns = now_ns + second_ns;
+        return store->next_flush_ns;
+    }
+    for (size_t i = 0; i < count; i++) {
+        int64_t at_ns = flush_at(store, loaded[i], now_ns);
+        if (at_ns <= now_ns)
+            flush[flush_count++] = loaded[i];
+        else
+            flush_by(store, at_ns);
+    }
+    /* What is appended from here on begins to age anew. */
+    for (size_t i = 0; i < flush_count; i++)
+        kj_store_relaxed(&flush[i]->unflushed_since_ns, 0);
+    flush_list(store, flush, flush_count);
+    for (size_t i = 0; i < flush_count; i++) {
+        int64_t at_ns = flush_at(store, flush[i], now_ns);
+        flush_by(store, at_ns > now_ns ? at_ns : now_ns + second_ns); /* no faster than it can be */
+    }
+    kj_free(flush);
+    kj_partitions_let_go(loaded, count);
+    return store->next_flush_ns;
+}
+
+/* --- what appends left, done --- */
+
 /* One partition's share, its work flags given. */
 static void do_work(struct kj_store *store, struct kj_partition *partition, unsigned work,
                     int64_t now_ns)
@@ -127,6 +195,8 @@ static void do_work(struct kj_store *store, struct kj_partition *partition, unsi
         prepare(store, partition, now_ns);
     if ((work & KJ_WORK_FLUSH) != 0)
         flush_list(store, &partition, 1);
+    if ((work & KJ_WORK_FLUSH_LATER) != 0)
+        flush_by(store, flush_at(store, partition, now_ns));
     if ((work & KJ_WORK_RETAIN) != 0)
         kj_retain_log(store, kj_partition_log(partition), partition->topic->name,
                       partition->number);
@@ -152,24 +222,15 @@ static void run_queue(struct kj_store *store, int64_t now_ns)
 
 /* --- each second --- */
 
-/* flush.ms, and segments that ended without anybody flushing them since. */
-static bool wants_flush(struct kj_store *store, struct kj_partition *partition, int64_t now_ns)
+/* Segments that ended, or flush.messages, without anybody flushing since. */
+static bool wants_flush(struct kj_store *store, struct kj_partition *partition)
 {
     struct kj_log *log = kj_partition_log(partition);
-    struct kj_log_config config;
-    if (kj_log_durable(log) >= kj_log_end(log) || kj_log_poisoned(log) || kj_log_stale(log)) {
-        partition->unflushed_since_ns = 0;
+    if (kj_log_durable(log) >= kj_log_end(log) || kj_log_poisoned(log) || kj_log_stale(log))
         return false;
-    }
-    if (partition->unflushed_since_ns == 0)
-        partition->unflushed_since_ns = now_ns;
-    bool due = kj_slot_word(store, partition->slot_number, KJ_SLOT_SYNCED_BASE) <
-               kj_slot_word(store, partition->slot_number, KJ_SLOT_ACTIVE_BASE);
-    if (!due) {
-        kj_topic_config(partition->topic, &config);
-        due = config.flush_ms < INT64_MAX &&
-              (now_ns - partition->unflushed_since_ns) / 1000000 >= config.flush_ms;
-    }
+    bool due = kj_log_flush_messages_due(log) ||
+               kj_slot_word(store, partition->slot_number, KJ_SLOT_SYNCED_BASE) <
+                   kj_slot_word(store, partition->slot_number, KJ_SLOT_ACTIVE_BASE);
     /* Whoever is at it already may be stopped: nobody waits for it here. */
     return due && !kj_shared_lock_held(kj_shared_of(store), kj_flush_lock(partition->slot_number));
 }
@@ -209,7 +270,8 @@ static void tick_loaded(struct kj_store *store, int64_t now_ns)
             continue;
         kj_partition_apply_config(partition);
         prepared_bytes += prepared_of(store, partition);
-        if (flush != NULL && wants_flush(store, partition, now_ns))
+        flush_by(store, flush_at(store, partition, now_ns)); /* others append too */
+        if (flush != NULL && wants_flush(store, partition))
             flush[flush_count++] = partition;
     }
     store->prepared_bytes = prepared_bytes;
@@ -348,6 +410,8 @@ static int64_t run_own(struct kj_store *store)
     int64_t deadline_ns = tick(store, now_ns);
     if (kj_store_gone(store))
         return now_ns; /* another step, and what is registered hears of it */
+    if (!store->options.read_only)
+        deadline_ns = earliest(deadline_ns, flush_aged(store, now_ns));
     for (int task = 0; task < KJ_TASK_COUNT && !store->options.read_only; task++)
         deadline_ns = earliest(deadline_ns, run_task(store, (enum kj_task)task, now_ns));
     if (!store->options.read_only && kj_retention_round(store))

@@ -609,6 +609,144 @@ static void *append_all_the_time(void *arg)
     return NULL;
 }
 
+static int flushed_by_itself(const struct kj_property *topic, size_t topic_count,
+                             const struct kj_property *directory, size_t directory_count,
+                             struct kj_log_config *ret_config)
+{
+    (void)directory;
+    (void)directory_count;
+    kj_log_config_defaults(ret_config);
+    ret_config->retention_ms = -1;
+    for (size_t i = 0; i < topic_count; i++) {
+        if (strcmp(topic[i].name, "flush.messages") == 0)
+            ret_config->flush_messages = atoll(topic[i].value);
+        if (strcmp(topic[i].name, "flush.ms") == 0)
+            ret_config->flush_ms = atoll(topic[i].value);
+    }
+    return 0;
+}
+
+static bool durable_within(struct kj_log *log, int64_t end, int ms)
+{
+    for (int i = 0; i < ms / 5 && kj_log_durable(log) < end; i++)
+        nap_ms(5);
+    return kj_log_durable(log) >= end;
+}
+
+/* flush.messages: so many records of acks=1 and no more stay unflushed, and wait for nobody else
+ * to become readable. */
+static void flush_messages_flushes(void **state)
+{
+    const struct temp_dir *dir = *state;
+    const struct kj_property three = {"flush.messages", "3"};
+    struct kj_store_options options = test_options(dir->path);
+    struct kj_store *store;
+    options.rules.log_config = flushed_by_itself;
+    assert_ok(kj_store_open(&options, &store));
+    assert_ok(kj_topic_create(store, "t", 1, &three, 1));
+    struct kj_topic *topic = topic_of(store, "t");
+    struct kj_partition *partition = partition_of(topic, 0);
+    struct kj_log *log = kj_partition_log(partition);
+    for (int i = 1; i <= 7; i++) {
+        assert_ok(append_text(partition, "x", false, NULL));
+        assert_ok(kj_store_step(store));
+        assert_int_equal(kj_log_durable(log), i / 3 * 3);
+        assert_int_equal(count_records(partition), i);
+    }
+    uint64_t calls = kj_store_metric(store, KJ_METRIC_FLUSH_CALLS);
+    assert_int_equal(calls, 2);
+    /* Who appends with acks=all flushes by himself. */
+    for (int i = 0; i < 4; i++)
+        assert_ok(append_text(partition, "x", true, NULL));
+    assert_null(store->work_first);
+    kj_topic_release(topic);
+    assert_ok(kj_store_close(store));
+
+    options.background_threads = 1;
+    assert_ok(kj_store_open(&options, &store));
+    topic = topic_of(store, "t");
+    partition = partition_of(topic, 0);
+    log = kj_partition_log(partition);
+    for (int i = 0; i < 3; i++)
+        assert_ok(append_text(partition, "x", false, NULL));
+    assert_true(durable_within(log, 14, 5000));
+    kj_topic_release(topic);
+    assert_ok(kj_store_close(store));
+}
+
+/* A flush of flush.messages that could not be done is made good. */
+static void flush_messages_is_not_forgotten(void **state)
+{
+    const struct temp_dir *dir = *state;
+    const struct kj_property one = {"flush.messages", "1"};
+    struct kj_store_options options = test_options(dir->path);
+    struct kj_store *store, *other;
+    struct kj_log_flush flush;
+    options.rules.log_config = flushed_by_itself;
+    assert_ok(kj_store_open(&options, &other));
+    options.lock_timeout_ms = 50;
+    assert_ok(kj_store_open(&options, &store));
+    assert_ok(kj_topic_create(store, "t", 1, &one, 1));
+    struct kj_topic *topic = topic_of(store, "t"), *others = topic_of(other, "t");
+    struct kj_log *log = kj_partition_log(partition_of(topic, 0));
+    struct kj_log *busy = kj_partition_log(partition_of(others, 0));
+    assert_ok(kj_log_flush_begin(busy, true, &flush));
+    assert_ok(append_text(partition_of(topic, 0), "x", false, NULL));
+    assert_ok(kj_store_step(store));
+    assert_ok(kj_log_flush_end(&flush, 0));
+    assert_int_equal(kj_log_durable(log), 0);
+    store->next_tick_ns = 0;
+    assert_ok(kj_store_step(store));
+    assert_int_equal(kj_log_durable(log), 1);
+    kj_topic_release(topic);
+    kj_topic_release(others);
+    assert_ok(kj_store_close(store));
+    assert_ok(kj_store_close(other));
+}
+
+/* flush.ms: each partition has its own deadline, from its oldest unflushed record on, and not the
+ * second in which the step looks at everything. */
+static void flush_ms_flushes_in_time(void **state)
+{
+    const struct temp_dir *dir = *state;
+    const struct kj_property soon = {"flush.ms", "30"}, late = {"flush.ms", "3000000"};
+    struct kj_store_options options = test_options(dir->path);
+    struct kj_store *store;
+    options.rules.log_config = flushed_by_itself;
+    assert_ok(kj_store_open(&options, &store));
+    assert_ok(kj_topic_create(store, "soon", 1, &soon, 1));
+    assert_ok(kj_topic_create(store, "late", 1, &late, 1));
+    struct kj_topic *topics[2] = {topic_of(store, "soon"), topic_of(store, "late")};
+    struct kj_partition *p[2] = {partition_of(topics[0], 0), partition_of(topics[1], 0)};
+    struct kj_log *logs[2] = {kj_partition_log(p[0]), kj_partition_log(p[1])};
+    assert_ok(kj_store_step(store));
+    for (int64_t round = 1; round <= 3; round++) {
+        int64_t began_ns = now();
+        for (int i = 0; i < 2; i++)
+            assert_ok(append_text(p[i], "x", false, NULL));
+        assert_ok(kj_store_step(store));
+        int64_t at_ns = kj_store_next_deadline_ns(store);
+        assert_true(at_ns >= began_ns && at_ns <= now() + 30000000);
+        while (now() < at_ns)
+            nap_ms(1);
+        assert_ok(kj_store_step(store));
+        assert_int_equal(kj_log_durable(logs[0]), round);
+        assert_int_equal(kj_log_durable(logs[1]), 0);
+    }
+    /* What is appended after a flush ages from then on: not each second from the first on. */
+    kj_store_relaxed(&p[1]->unflushed_since_ns, (uint64_t)(now() - 4000000000000));
+    store->next_tick_ns = 0;
+    assert_ok(kj_store_step(store));
+    assert_int_equal(kj_log_durable(logs[1]), 3);
+    assert_ok(append_text(p[1], "x", false, NULL));
+    store->next_tick_ns = 0;
+    assert_ok(kj_store_step(store));
+    assert_int_equal(kj_log_durable(logs[1]), 3);
+    kj_topic_release(topics[0]);
+    kj_topic_release(topics[1]);
+    assert_ok(kj_store_close(store));
+}
+
 static void topics_come_and_go_under_load(void **state)
 {
     const struct temp_dir *dir = *state;
@@ -708,6 +846,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(checkpoints_are_written_from_time_to_time, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_directory_says_so, setup, teardown),
         cmocka_unit_test_setup_teardown(events_are_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(flush_messages_flushes, setup, teardown),
+        cmocka_unit_test_setup_teardown(flush_messages_is_not_forgotten, setup, teardown),
+        cmocka_unit_test_setup_teardown(flush_ms_flushes_in_time, setup, teardown),
         cmocka_unit_test_setup_teardown(topics_come_and_go_under_load, setup, teardown),
         cmocka_unit_test_setup_teardown(readers_leave_beside_a_stopped_flush, setup, teardown),
     };

@@ -125,9 +125,39 @@ static bool has_log(const struct names *names, int64_t offset)
     return false;
 }
 
-static int leftovers(struct kj_log *log, const struct names *names)
+/* Where segments begin that were still being written. Files get .swap from the last segment to the
+ * first, and only when all have it do the old ones go: a .swap from here on belongs to a split that
+ * was not finished, and what it would replace is whole. */
+static int64_t first_cleaned(const struct names *names)
+{
+    int64_t first = INT64_MAX;
+    for (size_t i = 0; i < names->count; i++)
+        if (names->items[i].suffix == KJ_SUFFIX_CLEANED && names->items[i].offset < first)
+            first = names->items[i].offset;
+    return first;
+}
+
+static int drop_unfinished_swaps(struct kj_log *log, struct names *names)
+{
+    int64_t cleaned = first_cleaned(names);
+    size_t left = 0, count = names->count;
+    for (size_t i = 0; i < count; i++) {
+        const struct name *name = &names->items[i];
+        if (name->suffix == KJ_SUFFIX_SWAP && name->offset >= cleaned)
+            KJ_TRY(remove_name(log, name->text));
+        else
+            names->items[left++] = *name;
+    }
+    names->count = left;
+    /* Before the .cleaned that tell them from others go. */
+    int os = left == count ? 0 : kj_io_sync_dir(log->env->io, log->dir);
+    return os == 0 ? 0 : kj_log_io_error(log, os, "flushing", KJ_FILE_OTHER, 0, -1);
+}
+
+static int leftovers(struct kj_log *log, struct names *names)
 {
     bool swaps = false;
+    KJ_TRY(drop_unfinished_swaps(log, names));
     for (size_t i = 0; i < names->count; i++) {
         const struct name *name = &names->items[i];
         bool index = name->kind == KJ_FILE_INDEX || name->kind == KJ_FILE_TIMEINDEX ||

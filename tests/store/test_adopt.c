@@ -403,6 +403,123 @@ static void foreign_files_outlive_their_topic(void **state)
     assert_ok(kj_store_close(store));
 }
 
+/* --- a broker that was killed while it compacted or split segments --- */
+
+enum { TENTH_POS = 670, FIRST_BYTES = 1978 }; /* of offset 10 in the first segment; its size */
+
+/* Bytes [from, to) of the first segment as another file of the partition. */
+static void put_piece(const struct temp_dir *dir, const char *name, int from, int to)
+{
+    char command[1024];
+    (void)snprintf(command, sizeof command,
+                   "head -c %d '%s/kafka/logs/events/00000000000000000000.log' | tail -c +%d "
+                   ">'%s/events-0/%s'",
+                   to, KJ_GOLDEN_DIR, from + 1, dir->path, name);
+    assert_int_equal(system(command), 0);
+}
+
+static void remove_first(const struct temp_dir *dir)
+{
+    char command[512];
+    (void)snprintf(command, sizeof command, "cd '%s/events-0' && rm 00000000000000000000.*",
+                   dir->path);
+    assert_int_equal(system(command), 0);
+}
+
+/* Recovers, and looks at the offsets that can be read: first to 45, each once. */
+static void check_offsets(const struct temp_dir *dir, int64_t first)
+{
+    spit(dir->path, "recovery-point-offset-checkpoint", "0\n1\nevents 0 30\n");
+    for (int round = 0; round < 2; round++) {
+        struct kj_store *store = open_store(dir->path);
+        struct kj_topic *topic = topic_of(store, "events");
+        struct kj_partition *partition = partition_of(topic, 0);
+        struct kj_log *log = kj_partition_log(partition);
+        struct kj_log_cursor cursor = {0};
+        int64_t offset = 0, expected = first, end = kj_log_end(log);
+        assert_int_equal(end, 46);
+        while (offset < end) {
+            struct kj_log_read read = {0};
+            assert_ok(kj_log_read(log, offset, end, 1 << 20, true, &cursor, &read));
+            if (read.view == NULL)
+                break;
+            for (size_t at = 0; at < read.len;) {
+                struct kj_batch batch;
+                assert_int_equal(kj_batch_look(read.bytes + at, read.len - at, &batch),
+                                 KJ_BATCH_OK);
+                if (kj_batch_next_offset(&batch) > offset) {
+                    assert_int_equal(batch.base_offset, expected);
+                    expected = kj_batch_next_offset(&batch);
+                }
+                at += kj_batch_bytes(&batch);
+            }
+            kj_view_release(read.view);
+            offset = read.next_offset;
+        }
+        assert_int_equal(expected, 46);
+        kj_topic_release(topic);
+        assert_ok(kj_store_close(store));
+    }
+    char command[512];
+    (void)snprintf(command, sizeof command,
+                   "! ls '%s/events-0' | grep -E '[.](swap|cleaned|deleted)$'", dir->path);
+    assert_int_equal(system(command), 0);
+}
+
+/* Compacted: what was left of the first segment is to take its place. */
+static void finished_swap(void **state)
+{
+    const struct temp_dir *dir = *state;
+    put_events(dir, "events-0");
+    put_piece(dir, "00000000000000000000.log.swap", TENTH_POS, FIRST_BYTES);
+    spit(dir->path, "events-0/00000000000000000000.index.swap", "");
+    spit(dir->path, "events-0/00000000000000000000.timeindex.swap", "");
+    check_offsets(dir, 10);
+}
+
+/* The old files have their other names already. */
+static void finished_swap_without_the_old(void **state)
+{
+    const struct temp_dir *dir = *state;
+    put_events(dir, "events-0");
+    remove_first(dir);
+    put_piece(dir, "00000000000000000000.log.deleted", 0, FIRST_BYTES);
+    put_piece(dir, "00000000000000000000.log.swap", TENTH_POS, FIRST_BYTES);
+    check_offsets(dir, 10);
+}
+
+static void begun_cleaning(void **state)
+{
+    const struct temp_dir *dir = *state;
+    put_events(dir, "events-0");
+    put_piece(dir, "00000000000000000000.log.cleaned", TENTH_POS, FIRST_BYTES - 100);
+    spit(dir->path, "events-0/00000000000000000000.index.cleaned", "");
+    check_offsets(dir, 0);
+}
+
+/* A segment is split into two, which get their .swap from the last to the first: not all have it,
+ * so the old one counts. */
+static void begun_split(void **state)
+{
+    const struct temp_dir *dir = *state;
+    put_events(dir, "events-0");
+    put_piece(dir, "00000000000000000000.log.cleaned", 0, TENTH_POS);
+    put_piece(dir, "00000000000000000010.log.swap", TENTH_POS, FIRST_BYTES);
+    spit(dir->path, "events-0/00000000000000000010.index.swap", "");
+    check_offsets(dir, 0);
+    assert_false(exists(dir->path, "events-0/00000000000000000010.log"));
+}
+
+static void finished_split(void **state)
+{
+    const struct temp_dir *dir = *state;
+    put_events(dir, "events-0");
+    put_piece(dir, "00000000000000000000.log.swap", 0, TENTH_POS);
+    put_piece(dir, "00000000000000000010.log.swap", TENTH_POS, FIRST_BYTES);
+    check_offsets(dir, 0);
+    assert_true(exists(dir->path, "events-0/00000000000000000010.log"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -410,6 +527,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(log_start_behind_a_whole_segment, setup, teardown),
         cmocka_unit_test_setup_teardown(not_whole_not_adopted, setup, teardown),
         cmocka_unit_test_setup_teardown(links_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(finished_swap, setup, teardown),
+        cmocka_unit_test_setup_teardown(finished_swap_without_the_old, setup, teardown),
+        cmocka_unit_test_setup_teardown(begun_cleaning, setup, teardown),
+        cmocka_unit_test_setup_teardown(begun_split, setup, teardown),
+        cmocka_unit_test_setup_teardown(finished_split, setup, teardown),
         cmocka_unit_test_setup_teardown(one_that_is_gone_does_not_keep_the_others_away, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(reading_changes_nothing, setup, teardown),

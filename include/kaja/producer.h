@@ -52,24 +52,38 @@ KAJA_API int kaja_producer_set_partitioner(struct kaja_producer *producer,
  * it does not exist and auto.create.topics.enable. Kafka: send() with a Callback.
  * Errors (the callback is then not called): INVALID_ARG, RECORD_TOO_LARGE, UNKNOWN_TOPIC_OR_PARTITION,
  * UNKNOWN_PARTITION, INVALID_TOPIC_EXCEPTION, BUFFER_EXHAUSTED, QUEUE_FULL, STATE,
- * INVALID_TIMESTAMP, INVALID_RECORD. Threads: any. Blocks: up to max.block.ms while buffer.memory is full. */
+ * INVALID_TIMESTAMP, INVALID_RECORD, INTERRUPTED. Threads: any. Blocks: up to max.block.ms while buffer.memory is full. */
 KAJA_API int kaja_producer_produce(struct kaja_producer *producer, const struct kaja_record *record,
                                    kaja_delivery_callback *callback, void *arg);
 
 /* Sends a record and waits until it is acknowledged at the producer's acks level. A timeout does
  * not take the record back: it may still arrive. Kafka: send().get().
- * Errors: those of produce, the delivery error, TIMED_OUT. Threads: any.
+ * Errors: those of produce, the delivery error, TIMED_OUT, INTERRUPTED. Threads: any.
  * Blocks: up to timeout_ms. */
 KAJA_API int kaja_producer_send(struct kaja_producer *producer, const struct kaja_record *record,
                                 int64_t timeout_ms, struct kaja_metadata *ret_metadata);
 
 /* Serves delivery callbacks and events, waiting up to timeout_ms for the first. The number of
  * callbacks served goes to *ret_count (may be NULL).
- * Errors: those of due background work without worker threads. Threads: any. Blocks: up to timeout_ms. */
+ * Errors: those of due background work without worker threads, INTERRUPTED (kaja_producer_wakeup()).
+ * Threads: any. Blocks: up to timeout_ms. */
 KAJA_API int kaja_producer_poll(struct kaja_producer *producer, int64_t timeout_ms, size_t *ret_count);
 
+/* A descriptor that is readable while delivery callbacks wait for a kaja_producer_poll(), for
+ * programs that wait for other things too, with poll() or epoll_wait(). Only to be waited for. With
+ * kaja.background.threads=0 nothing happens while a program waits: see kaja_store_step().
+ * Ownership: the producer's, until it is closed; every call gives the same one.
+ * Errors: INVALID_ARG, FILE_LIMIT. Threads: any. Blocks: no. */
+KAJA_API int kaja_producer_fd(struct kaja_producer *producer, int *ret_fd);
+
+/* Makes the calls that wait on this producer now - produce, send, poll, flush - return INTERRUPTED,
+ * or, if there is none, the next one that would wait. What a send or flush waited for goes on
+ * without it; a call that is itself writing or flushing ends that first. Safe in a signal handler.
+ * Errors: none. Threads: any. Blocks: no. */
+KAJA_API void kaja_producer_wakeup(struct kaja_producer *producer);
+
 /* Waits until every record produced before the call is acknowledged or failed, serving callbacks.
- * Errors: TIMED_OUT, STATE (inside a callback). Threads: any. Blocks: up to timeout_ms. */
+ * Errors: TIMED_OUT, STATE (inside a callback), INTERRUPTED. Threads: any. Blocks: up to timeout_ms. */
 KAJA_API int kaja_producer_flush(struct kaja_producer *producer, int64_t timeout_ms);
 
 /* Flushes for up to timeout_ms (0: not at all), fails what is left with DESTROYED, serves the

@@ -140,9 +140,26 @@ int kaja_producer_poll(struct kaja_producer *producer, int64_t timeout_ms, size_
     KJ_TRY(check_open(producer));
     size_t unwanted;
     ret_count = ret_count != NULL ? ret_count : &unwanted;
-    KJ_TRY(kj_producer_poll(producer->client, timeout_ms, ret_count));
+    int err = kj_producer_poll(producer->client, timeout_ms, ret_count);
     kj_handle_serve_events(producer->store);
+    if (err != 0)
+        return err;
     return *ret_count > 0 ? 0 : kj_store_check(producer->store->store);
+}
+
+int kaja_producer_fd(struct kaja_producer *producer, int *ret_fd)
+{
+    KJ_TRY(check(producer));
+    if (ret_fd == NULL)
+        return kj_err(KAJA_ERR_INVALID_ARG, "kaja_producer_fd: ret_fd is NULL");
+    return kj_producer_descriptor(producer->client, ret_fd);
+}
+
+void kaja_producer_wakeup(struct kaja_producer *producer)
+{
+    /* In a signal handler: no story may be told. */
+    if (producer != NULL && producer->magic == KJ_MAGIC_PRODUCER)
+        kj_producer_wakeup(producer->client);
 }
 
 int kaja_producer_flush(struct kaja_producer *producer, int64_t timeout_ms)

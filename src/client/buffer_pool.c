@@ -127,7 +127,7 @@ static void leave_queue(struct kj_buffer_pool *pool, struct kj_pool_waiter *wait
 }
 
 int kj_buffer_pool_take(struct kj_buffer_pool *pool, size_t size, int64_t deadline_ns,
-                        uint8_t **ret_buffer)
+                        kj_pool_stop *stop, void *arg, uint8_t **ret_buffer)
 {
     struct kj_pool_waiter waiter = {.next = NULL};
     KJ_ASSERT(size <= pool->total);
@@ -136,8 +136,12 @@ int kj_buffer_pool_take(struct kj_buffer_pool *pool, size_t size, int64_t deadli
     *pool->last = &waiter;
     pool->last = &waiter.next;
     bool in_time = true;
-    while (in_time && !(pool->first == &waiter && fits(pool, size)))
-        in_time = kj_cond_wait_until(&waiter.cond, &pool->lock, deadline_ns);
+    while (in_time && !(pool->first == &waiter && fits(pool, size))) {
+        int64_t until = deadline_ns;
+        if (stop != NULL && stop(arg, &until))
+            break;
+        in_time = kj_cond_wait_until(&waiter.cond, &pool->lock, until) || until < deadline_ns;
+    }
     bool mine = pool->first == &waiter && fits(pool, size);
     uint8_t *buffer = mine ? take_now(pool, size) : NULL;
     leave_queue(pool, &waiter);

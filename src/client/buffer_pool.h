@@ -51,9 +51,12 @@ size_t kj_buffer_pool_size(const struct kj_buffer_pool *pool, size_t bytes, size
 /* A buffer of size (as from above) with its allowance, or NULL with nothing told: it is full, or
  * others wait already (then *ret_full), or there is no memory. Never blocks. */
 uint8_t *kj_buffer_pool_try(struct kj_buffer_pool *pool, size_t size, bool *ret_full);
-/* The same, waiting in turn until deadline_ns. BUFFER_EXHAUSTED, OUT_OF_MEMORY. */
+/* The same, waiting in turn until deadline_ns. stop (may be NULL) is asked whether to give up, and
+ * lowers *look_ns to when it wants to be asked again; it takes no lock. BUFFER_EXHAUSTED,
+ * OUT_OF_MEMORY. */
+typedef bool kj_pool_stop(void *arg, int64_t *look_ns);
 int kj_buffer_pool_take(struct kj_buffer_pool *pool, size_t size, int64_t deadline_ns,
-                        uint8_t **ret_buffer);
+                        kj_pool_stop *stop, void *arg, uint8_t **ret_buffer);
 void kj_buffer_pool_give_memory(struct kj_buffer_pool *pool, uint8_t *buffer, size_t size);
 void kj_buffer_pool_give_allowance(struct kj_buffer_pool *pool, size_t size);
 size_t kj_buffer_pool_used(struct kj_buffer_pool *pool);

@@ -76,6 +76,7 @@ struct put {
     int64_t deadline_ns; /* for memory; computed when first needed */
     int64_t timeout_ms;
     bool wait; /* a send: the batch is held for the caller */
+    uint64_t since; /* of kj_sender_woken() */
     uint64_t generation;
     struct kj_producer_topic *topic;
     bool sticky;
@@ -279,6 +280,19 @@ static void drain_full(struct put *put)
 
 enum { DROP_LOOK_NS = 1000000 };
 
+static int interrupted(void)
+{
+    return kj_err(KAJA_ERR_INTERRUPTED, "kaja_producer_wakeup() was called");
+}
+
+static bool stop_waiting(void *arg, int64_t *look_ns)
+{
+    const struct put *put = arg;
+    struct kj_sender *sender = &put->producer->sender;
+    *look_ns = kj_sender_look_ns(sender, *look_ns);
+    return kj_sender_woken(sender, put->since);
+}
+
 /* Waits for memory: what is open must move, wherever it is. */
 static int wait_for_memory(struct put *put, size_t size, int64_t deadline, uint8_t **ret_memory)
 {
@@ -287,18 +301,19 @@ static int wait_for_memory(struct put *put, size_t size, int64_t deadline, uint8
     int err;
     if (sender->has_worker) {
         kj_sender_poke(sender, false);
-        err = kj_buffer_pool_take(&sender->pool, size, deadline, ret_memory);
+        err = kj_buffer_pool_take(&sender->pool, size, deadline, stop_waiting, put, ret_memory);
     } else {
         int64_t now;
         do {
             int64_t when = kj_sender_work(sender);
             err = kj_buffer_pool_take(&sender->pool, size, when < deadline ? when : deadline,
-                                      ret_memory);
+                                      stop_waiting, put, ret_memory);
             now = kj_mono_ns(sender->clock);
-        } while (err == KAJA_ERR_BUFFER_EXHAUSTED && now < deadline);
+        } while (err == KAJA_ERR_BUFFER_EXHAUSTED && now < deadline &&
+                 !kj_sender_woken(sender, put->since));
     }
     kj_buffer_pool_want(&sender->pool, false);
-    return err;
+    return err != 0 && kj_sender_woken(sender, put->since) ? interrupted() : err;
 }
 
 /* Nothing may be held. */
@@ -324,8 +339,9 @@ static int get_memory(struct put *put, size_t size, uint8_t **ret_memory)
             /* All of it is just being appended or flushed: some of that may come back. */
             int64_t soon = kj_mono_ns(sender->clock) + DROP_LOOK_NS;
             if (soon < deadline) {
-                if (wait_for_memory(put, size, soon, ret_memory) == 0)
-                    return 0;
+                int err = wait_for_memory(put, size, soon, ret_memory);
+                if (err == 0 || err == KAJA_ERR_INTERRUPTED)
+                    return err;
                 continue;
             }
         }
@@ -622,6 +638,7 @@ int kj_producer_produce(struct kj_producer_client *producer, const struct kaja_r
         .callback = callback,
         .arg = arg,
         .timeout_ms = -1,
+        .since = kj_load_acquire(&producer->sender.wakeups_heeded),
     };
     int err = put_record(&put);
     put_done(&put);
@@ -657,7 +674,7 @@ static void send_step(struct kj_sender *sender, struct put *put, int64_t deadlin
         if (acc->retry_at_ns < until)
             until = acc->retry_at_ns;
     }
-    (void)kj_cond_wait_until(&batch->cond, &acc->lock, until);
+    (void)kj_cond_wait_until(&batch->cond, &acc->lock, kj_sender_look_ns(sender, until));
 }
 
 int kj_producer_send(struct kj_producer_client *producer, const struct kaja_record *record,
@@ -668,8 +685,12 @@ int kj_producer_send(struct kj_producer_client *producer, const struct kaja_reco
     if (producer->chooses)
         KJ_TRY(choose_first(producer, &record, &chosen));
     bool wait = sender->options.acks != 0;
-    struct put put = {
-        .producer = producer, .record = record, .timeout_ms = timeout_ms, .wait = wait};
+    uint64_t since = kj_load_acquire(&sender->wakeups_heeded);
+    struct put put = {.producer = producer,
+                      .record = record,
+                      .timeout_ms = timeout_ms,
+                      .wait = wait,
+                      .since = since};
     int64_t deadline = timeout_ms > 0 ? kj_deadline_ns(sender->clock, timeout_ms)
                                       : (timeout_ms < 0 ? INT64_MAX : 0);
     int err = put_record(&put);
@@ -679,12 +700,16 @@ int kj_producer_send(struct kj_producer_client *producer, const struct kaja_reco
     if (wait) {
         struct kj_accumulator *acc = put.acc;
         struct kj_send_batch *batch = put.batch;
+        bool woken = false;
         kj_lock_acquire(&acc->lock);
         while (batch->state != KJ_SEND_DONE &&
-               (deadline == INT64_MAX || kj_mono_ns(sender->clock) < deadline))
+               (deadline == INT64_MAX || kj_mono_ns(sender->clock) < deadline) &&
+               !(woken = kj_sender_woken(sender, since)))
             send_step(sender, &put, deadline);
         bool done = batch->state == KJ_SEND_DONE;
-        if (!done) {
+        if (!done && woken) {
+            err = interrupted();
+        } else if (!done) {
             err = kj_err_at(kj_err(KAJA_ERR_TIMED_OUT,
                                    "%s-%d: not acknowledged within %lld ms; it may still be",
                                    acc->name, acc->number, (long long)timeout_ms),
@@ -711,11 +736,19 @@ int kj_producer_send(struct kj_producer_client *producer, const struct kaja_reco
 
 /* --- poll, flush, close --- */
 
+/* A worker sees to it that those who sleep on the reports hear of a wakeup at once. */
+static int64_t look_until(const struct kj_sender *sender, int64_t until_ns)
+{
+    return sender->has_worker ? until_ns : kj_sender_look_ns(sender, until_ns);
+}
+
 int kj_producer_poll(struct kj_producer_client *producer, int64_t timeout_ms, size_t *ret_count)
 {
     struct kj_sender *sender = &producer->sender;
     size_t count = 0;
+    bool woken = false;
     if (!kj_reports_inside()) {
+        uint64_t since = kj_load_acquire(&sender->wakeups_heeded);
         int64_t when = sender->has_worker ? INT64_MAX : kj_sender_work(sender);
         count = kj_reports_serve(&sender->reports);
         if (count == 0 && timeout_ms != 0) {
@@ -723,8 +756,10 @@ int kj_producer_poll(struct kj_producer_client *producer, int64_t timeout_ms, si
             uint64_t seen = kj_reports_watch(&sender->reports);
             while ((count = kj_reports_serve(&sender->reports)) == 0 &&
                    !kj_store_gone(sender->store) &&
-                   (deadline == INT64_MAX || kj_mono_ns(sender->clock) < deadline)) {
-                kj_reports_sleep(&sender->reports, seen, when < deadline ? when : deadline);
+                   (deadline == INT64_MAX || kj_mono_ns(sender->clock) < deadline) &&
+                   !(woken = kj_sender_woken(sender, since))) {
+                kj_reports_sleep(&sender->reports, seen,
+                                 look_until(sender, when < deadline ? when : deadline));
                 seen = kj_reports_look(&sender->reports);
                 if (!sender->has_worker)
                     when = kj_sender_work(sender);
@@ -734,7 +769,17 @@ int kj_producer_poll(struct kj_producer_client *producer, int64_t timeout_ms, si
     }
     if (ret_count != NULL)
         *ret_count = count;
-    return 0;
+    return woken ? interrupted() : 0;
+}
+
+int kj_producer_descriptor(struct kj_producer_client *producer, int *ret_fd)
+{
+    return kj_reports_descriptor(&producer->sender.reports, ret_fd);
+}
+
+void kj_producer_wakeup(struct kj_producer_client *producer)
+{
+    kj_sender_wake(&producer->sender);
 }
 
 /* What a flush waits for: accumulators that were not empty, and how far each must come. */
@@ -799,9 +844,10 @@ static void advance_targets(struct kj_sender *sender, struct targets *targets, i
     targets->count = left;
 }
 
-static int flush_until(struct kj_producer_client *producer, int64_t deadline)
+static int flush_until(struct kj_producer_client *producer, int64_t deadline, bool wakeable)
 {
     struct kj_sender *sender = &producer->sender;
+    uint64_t since = kj_load_acquire(&sender->wakeups_heeded);
     struct targets targets = {.capacity = sizeof targets.few / sizeof targets.few[0]};
     targets.items = targets.few;
     kj_producer_topics_each(&producer->topics, add_target, &targets);
@@ -826,8 +872,12 @@ static int flush_until(struct kj_producer_client *producer, int64_t deadline)
                          targets.count);
             break;
         }
+        if (wakeable && kj_sender_woken(sender, since)) {
+            err = interrupted();
+            break;
+        }
         if (targets.count > 0 || !kj_reports_all_served(&sender->reports, pushed))
-            kj_reports_sleep(&sender->reports, seen, when);
+            kj_reports_sleep(&sender->reports, seen, look_until(sender, when));
         seen = kj_reports_look(&sender->reports);
         late = deadline != INT64_MAX && kj_mono_ns(sender->clock) >= deadline;
     }
@@ -841,7 +891,7 @@ int kj_producer_flush(struct kj_producer_client *producer, int64_t timeout_ms)
 {
     if (kj_reports_inside())
         return kj_err(KAJA_ERR_STATE, "a delivery callback must not flush");
-    return flush_until(producer, kj_deadline_ns(producer->sender.clock, timeout_ms));
+    return flush_until(producer, kj_deadline_ns(producer->sender.clock, timeout_ms), true);
 }
 
 /* Some of the accumulators that are not empty. */
@@ -890,7 +940,7 @@ int kj_producer_close(struct kj_producer_client *producer, int64_t timeout_ms)
         return kj_err(KAJA_ERR_STATE, "a delivery callback must not close its producer");
     kj_store_release(&producer->closed, 1);
     if (timeout_ms != 0)
-        (void)flush_until(producer, kj_deadline_ns(sender->clock, timeout_ms));
+        (void)flush_until(producer, kj_deadline_ns(sender->clock, timeout_ms), false);
     kj_sender_stop(sender);
     bool failed = fail_left(producer);
     while (kj_reports_serve(&sender->reports) > 0)

@@ -56,6 +56,10 @@ struct kj_producer_client;
 
 int kj_producer_new(struct kj_store *store, const struct kj_producer_options *options,
                     struct kj_producer_client **ret_producer);
+/* A descriptor that is readable while reports wait for a poll. */
+int kj_producer_descriptor(struct kj_producer_client *producer, int *ret_fd);
+/* Calls that wait end with INTERRUPTED, or the next one does. Safe in a signal handler. */
+void kj_producer_wakeup(struct kj_producer_client *producer);
 /* The application's own choice, for records that name no partition; before the first record. */
 int kj_producer_set_partitioner(struct kj_producer_client *producer, kaja_partitioner *choose,
                                 void *arg);

@@ -2,13 +2,15 @@
 #include "client/report.h"
 
 #include "base/assert.h"
+#include "base/err.h"
 #include "client/accumulator.h"
+#include "os/bell.h"
 
 static _Thread_local bool inside;
 
 void kj_reports_init(struct kj_reports *reports, kj_reports_release *release, void *arg)
 {
-    *reports = (struct kj_reports){.release = release, .release_arg = arg};
+    *reports = (struct kj_reports){.release = release, .release_arg = arg, .bell = -1};
     kj_lock_init(&reports->lock, KJ_RANK_LEAF);
     kj_cond_init(&reports->cond);
     kj_batch_queue_init(&reports->queue);
@@ -17,8 +19,24 @@ void kj_reports_init(struct kj_reports *reports, kj_reports_release *release, vo
 void kj_reports_destroy(struct kj_reports *reports)
 {
     KJ_ASSERT(reports->queue.first == NULL);
+    if (reports->bell >= 0)
+        kj_bell_close(reports->bell);
     kj_cond_destroy(&reports->cond);
     kj_lock_destroy(&reports->lock);
+}
+
+int kj_reports_descriptor(struct kj_reports *reports, int *ret_fd)
+{
+    int os = 0;
+    kj_lock_acquire(&reports->lock);
+    if (reports->bell < 0) {
+        os = kj_bell_open(&reports->bell);
+        if (os == 0 && reports->queue.first != NULL)
+            kj_bell_ring(reports->bell);
+    }
+    *ret_fd = reports->bell;
+    kj_lock_release(&reports->lock);
+    return os == 0 ? 0 : kj_err_os(os, "a descriptor for delivery reports");
 }
 
 /* Lock held. */
@@ -32,6 +50,8 @@ void kj_reports_push(struct kj_reports *reports, struct kj_send_batch *batch)
 {
     kj_fetch_add_relaxed(&reports->pending, batch->report_count);
     kj_lock_acquire(&reports->lock);
+    if (reports->bell >= 0 && reports->queue.first == NULL)
+        kj_bell_ring(reports->bell);
     kj_batch_queue_push(&reports->queue, batch);
     reports->pushed++;
     if (kj_load_relaxed(&reports->watchers) != 0)
@@ -68,6 +88,8 @@ size_t kj_reports_serve(struct kj_reports *reports)
     kj_lock_acquire(&reports->lock);
     if (!reports->serving && !inside && reports->queue.first != NULL) {
         reports->serving = true;
+        if (reports->bell >= 0)
+            kj_bell_quiet(reports->bell);
         kj_batch_queue_unpop(&due, &reports->queue);
     }
     kj_lock_release(&reports->lock);

@@ -24,12 +24,16 @@ struct kj_reports {
     uint64_t progress;       /* rises when something moved while somebody watched */
     kj_atomic_u64 watchers;
     kj_atomic_u64 pending; /* callbacks in the queue */
+    int bell;              /* readable while the queue is not empty; -1: nobody asked for it */
     kj_reports_release *release;
     void *release_arg;
 };
 
 void kj_reports_init(struct kj_reports *reports, kj_reports_release *release, void *arg);
 void kj_reports_destroy(struct kj_reports *reports);
+
+/* A descriptor that is readable while batches wait to be served; ours until destroyed. */
+int kj_reports_descriptor(struct kj_reports *reports, int *ret_fd);
 
 /* Any locks but leaves may be held. */
 void kj_reports_push(struct kj_reports *reports, struct kj_send_batch *batch);

@@ -191,6 +191,41 @@ void kj_sender_poke(struct kj_sender *sender, bool later)
         }
 }
 
+/* --- wakeups --- */
+
+enum { WAKEUP_LOOK_NS = 20 * 1000 * 1000 };
+
+void kj_sender_wake(struct kj_sender *sender)
+{
+    kj_fetch_add(&sender->wakeups, 1); /* pairs with kj_sender_woken() and run() */
+    kj_store_poke(sender->store);
+}
+
+bool kj_sender_woken(struct kj_sender *sender, uint64_t since)
+{
+    uint64_t wakeups = kj_load_acquire(&sender->wakeups);
+    if (__builtin_expect(wakeups == since, 1))
+        return false;
+    kj_store_release(&sender->wakeups_heeded, wakeups);
+    return true;
+}
+
+int64_t kj_sender_look_ns(const struct kj_sender *sender, int64_t deadline_ns)
+{
+    int64_t look = kj_mono_ns(sender->clock) + WAKEUP_LOOK_NS;
+    return look < deadline_ns ? look : deadline_ns;
+}
+
+/* The worker was poked: those who sleep until something moves look. */
+static void tell_wakeup(struct kj_sender *sender)
+{
+    uint64_t wakeups = kj_load_acquire(&sender->wakeups);
+    if (wakeups == sender->wakeups_told)
+        return;
+    sender->wakeups_told = wakeups;
+    kj_reports_moved(&sender->reports);
+}
+
 /* --- appending --- */
 
 static struct kj_drain *drain_get(struct kj_sender *sender)
@@ -611,6 +646,7 @@ static int64_t run(void *arg)
 {
     struct kj_sender *sender = arg;
     kj_store_relaxed(&sender->asleep, KJ_SENDER_AWAKE);
+    tell_wakeup(sender);
     if (kj_store_gone(sender->store))
         kj_reports_moved(&sender->reports); /* polls end without a report */
     for (int i = 0; i < ROUNDS_MAX; i++) {

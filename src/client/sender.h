@@ -51,6 +51,9 @@ struct kj_sender {
     kj_atomic_u64 listings; /* accumulators put into a list so far */
     kj_atomic_u64 asleep;   /* enum kj_sender_sleep of the worker */
     kj_atomic_u64 stopping; /* 1: nothing is appended or flushed any more */
+    kj_atomic_u64 wakeups;  /* asked for by the application, in a signal handler maybe */
+    kj_atomic_u64 wakeups_heeded; /* those of them that ended a call; see kj_sender_woken() */
+    uint64_t wakeups_told;        /* the worker's: those after which it woke the sleepers */
 };
 
 void kj_sender_init(struct kj_sender *sender, struct kj_store *store,
@@ -74,6 +77,14 @@ static inline size_t kj_sender_gather(const struct kj_sender *sender, size_t siz
 bool kj_sender_list(struct kj_sender *sender, struct kj_accumulator *acc);
 /* Wakes the worker; with later, only if it would sleep for long. */
 void kj_sender_poke(struct kj_sender *sender, bool later);
+
+/* Ends the calls that wait now, or the next one that would. Safe in a signal handler. */
+void kj_sender_wake(struct kj_sender *sender);
+/* since: wakeups_heeded when the call began. True: it is to end, INTERRUPTED. */
+bool kj_sender_woken(struct kj_sender *sender, uint64_t since);
+/* The latest that a call which waits until deadline_ns looks whether it was woken. The conditions it
+ * sleeps on cannot be signalled from a signal handler. */
+int64_t kj_sender_look_ns(const struct kj_sender *sender, int64_t deadline_ns);
 
 /* Appends what is closed (and the open batch if drain_wanted), unless another thread is at it,
  * which will then do it. own_flush: the caller sees to the flush of what is appended. Nothing may

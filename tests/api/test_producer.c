@@ -5,6 +5,7 @@
  */
 #include "api_test.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -310,6 +311,33 @@ static void test_idempotent(void **state)
         assert_ok(kaja_dump_snapshot(path, count_entry, &count));
         assert_int_equal(count, 0);
     }
+}
+
+/* --- waiting beside other things --- */
+
+static void test_descriptor(void **state)
+{
+    (void)state;
+    struct kaja_store *store = open_store(conf_of("kaja.background.threads", "1", NULL));
+    struct kaja_producer *producer = open_producer(store, NULL);
+    int fd = -1;
+    assert_err(kaja_producer_fd(producer, NULL), KAJA_ERR_INVALID_ARG);
+    assert_ok(kaja_producer_fd(producer, &fd));
+    struct pollfd wanted = {.fd = fd, .events = POLLIN};
+    assert_int_equal(poll(&wanted, 1, 0), 0);
+    struct seen seen = {.thread = pthread_self()};
+    struct kaja_record record = record_of(0, "x", 1);
+    assert_ok(kaja_producer_produce(producer, &record, note, &seen));
+    assert_int_equal(poll(&wanted, 1, 20000), 1);
+    assert_ok(kaja_producer_poll(producer, 0, NULL));
+    assert_int_equal(seen.count, 1);
+    assert_int_equal(poll(&wanted, 1, 0), 0);
+    kaja_producer_wakeup(NULL);
+    kaja_producer_wakeup(producer);
+    assert_err(kaja_producer_poll(producer, -1, NULL), KAJA_ERR_INTERRUPTED);
+    assert_ok(kaja_producer_poll(producer, 1, NULL));
+    assert_ok(kaja_producer_close(producer, 20000));
+    assert_ok(kaja_store_close(store));
 }
 
 /* --- where to --- */
@@ -655,7 +683,7 @@ int main(void)
         test_in_dir(test_topic_changes),   test_in_dir(test_read_only),
         test_in_dir(test_two_processes),   test_in_dir(test_fork),
         test_in_dir(test_timeouts),        test_in_dir(test_idempotent),
-        test_in_dir(test_partitioner),
+        test_in_dir(test_partitioner),     test_in_dir(test_descriptor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

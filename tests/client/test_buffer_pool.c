@@ -33,7 +33,8 @@ static uint8_t *try_one(struct kj_buffer_pool *pool, size_t bytes, bool *ret_ful
 static int take_one(struct kj_buffer_pool *pool, size_t bytes, int64_t deadline_ns,
                     uint8_t **ret_buffer)
 {
-    return kj_buffer_pool_take(pool, size_of(pool, bytes), deadline_ns, ret_buffer);
+    return kj_buffer_pool_take(pool, size_of(pool, bytes), deadline_ns, NULL, NULL,
+                               ret_buffer);
 }
 
 /* The memory given back last comes first; the same memory for ever. */

@@ -10,6 +10,9 @@
 #include "record/batch_reader.h"
 #include "record/compress.h"
 
+#include <poll.h>
+#include <signal.h>
+
 struct setup {
     struct kj_store *store;
     struct kj_topic *topic;
@@ -457,6 +460,154 @@ static void test_final_error(void **state)
     /* Only those: the next record goes through. */
     assert_ok(kj_producer_send(s.producer, &record, 5000, &metadata));
     assert_int_equal(metadata.offset, 0);
+    finish(&s);
+}
+
+/* --- wakeups --- */
+
+struct sleeper {
+    struct setup *s;
+    int (*call)(struct setup *s);
+    int err;
+    int64_t ended_ns;
+};
+
+static void *run_sleeper(void *arg)
+{
+    struct sleeper *sleeper = arg;
+    sleeper->err = sleeper->call(sleeper->s);
+    sleeper->ended_ns = kj_mono_ns(&kj_clock_system);
+    return NULL;
+}
+
+static int call_poll(struct setup *s)
+{
+    size_t count = 7;
+    int err = kj_producer_poll(s->producer, 60000, &count);
+    return count == 0 ? err : -1;
+}
+
+static int call_flush(struct setup *s)
+{
+    return kj_producer_flush(s->producer, 60000);
+}
+
+static int call_send(struct setup *s)
+{
+    struct kaja_metadata metadata;
+    struct kaja_record record = record_of(0, "x", 1);
+    return kj_producer_send(s->producer, &record, 60000, &metadata);
+}
+
+static int call_produce(struct setup *s)
+{
+    char value[900] = {0};
+    struct kaja_record record = record_of(0, value, sizeof value);
+    int err = 0;
+    for (int i = 0; i < 100 && err == 0; i++)
+        err = kj_producer_produce(s->producer, &record, NULL, NULL);
+    return err;
+}
+
+static struct kj_producer_client *woken_by_signal;
+
+static void wake_on_signal(int number)
+{
+    (void)number;
+    kj_producer_wakeup(woken_by_signal);
+}
+
+/* Two threads in each of the calls that wait, with the log refusing everything for a minute: one
+ * wakeup, out of a signal handler, ends both, and no call after them. */
+static void test_wakeup(void **state)
+{
+    (void)state;
+    static int (*const calls[])(struct setup * s) = {call_poll, call_flush, call_send,
+                                                     call_produce};
+    for (size_t i = 0; i < 2 * sizeof calls / sizeof calls[0]; i++) {
+        struct setup s;
+        struct sleeper sleepers[2];
+        pthread_t threads[2];
+        begin(&s, i % 2 != 0, 1);
+        s.options.retry_backoff_ms = s.options.retry_backoff_max_ms = 60000;
+        s.options.batch_bytes = 1000;
+        s.options.buffer_bytes = 8000;
+        open_producer(&s);
+        s.store->append_error = (uint64_t)-KAJA_ERR_DISK_FULL;
+        s.store->append_error_left = 1000000;
+        struct kaja_record record = record_of(0, "x", 1);
+        assert_ok(kj_producer_produce(s.producer, &record, NULL, NULL));
+        for (int t = 0; t < 2; t++) {
+            sleepers[t] = (struct sleeper){.s = &s, .call = calls[i / 2]};
+            assert_int_equal(pthread_create(&threads[t], NULL, run_sleeper, &sleepers[t]), 0);
+        }
+        fake_sleep_us(50000);
+        woken_by_signal = s.producer;
+        signal(SIGUSR1, wake_on_signal);
+        int64_t woken_ns = kj_mono_ns(&kj_clock_system);
+        assert_int_equal(raise(SIGUSR1), 0);
+        for (int t = 0; t < 2; t++) {
+            pthread_join(threads[t], NULL);
+            assert_int_equal(sleepers[t].err, KAJA_ERR_INTERRUPTED);
+            assert_true(sleepers[t].ended_ns >= woken_ns);
+            assert_true(sleepers[t].ended_ns < woken_ns + 5000000000);
+        }
+        assert_ok(kj_producer_poll(s.producer, 10, NULL));
+        /* With nobody waiting: the next one that would, once. */
+        kj_producer_wakeup(s.producer);
+        kj_producer_wakeup(s.producer);
+        assert_ok(kj_producer_poll(s.producer, 0, NULL));
+        assert_err(call_poll(&s), KAJA_ERR_INTERRUPTED);
+        assert_ok(kj_producer_poll(s.producer, 10, NULL));
+        assert_int_equal(kj_producer_close(s.producer, 0), KAJA_ERR_TIMED_OUT);
+        s.producer = NULL;
+        finish(&s);
+    }
+    signal(SIGUSR1, SIG_DFL);
+}
+
+static bool readable(int fd)
+{
+    struct pollfd wanted = {.fd = fd, .events = POLLIN};
+    return poll(&wanted, 1, 0) == 1;
+}
+
+static void test_descriptor(void **state)
+{
+    (void)state;
+    struct setup s;
+    struct seen seen = {.count = 0};
+    int fd = -1, again = -1;
+    begin(&s, true, 2);
+    open_producer(&s);
+    assert_ok(kj_producer_descriptor(s.producer, &fd));
+    assert_false(readable(fd));
+    for (int round = 0; round < 3; round++) {
+        for (int32_t i = 0; i < 2; i++) {
+            struct kaja_record record = record_of(i, "x", 1);
+            assert_ok(kj_producer_produce(s.producer, &record, note, &seen));
+        }
+        struct pollfd wanted = {.fd = fd, .events = POLLIN};
+        while (seen.count < 2 * (uint64_t)(round + 1)) {
+            assert_int_equal(poll(&wanted, 1, 20000), 1);
+            assert_true(readable(fd)); /* as long as nobody polls */
+            assert_ok(kj_producer_poll(s.producer, 0, NULL));
+        }
+        assert_false(readable(fd));
+    }
+    assert_ok(kj_producer_descriptor(s.producer, &again));
+    assert_int_equal(again, fd);
+    finish(&s);
+    /* Asked for when reports wait already. */
+    seen = (struct seen){.count = 0};
+    begin(&s, true, 1);
+    open_producer(&s);
+    struct kaja_record record = record_of(0, "x", 1);
+    struct kaja_metadata metadata;
+    assert_ok(kj_producer_produce(s.producer, &record, note, &seen));
+    assert_ok(kj_producer_send(s.producer, &record, 20000, &metadata)); /* it is before this one */
+    assert_ok(kj_producer_descriptor(s.producer, &fd));
+    assert_true(readable(fd));
     finish(&s);
 }
 
@@ -1296,6 +1447,8 @@ int main(void)
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_retry),
         cmocka_unit_test(test_final_error),
+        cmocka_unit_test(test_wakeup),
+        cmocka_unit_test(test_descriptor),
         cmocka_unit_test(test_own_partitioner),
         cmocka_unit_test(test_round_robin),
         cmocka_unit_test(test_numbers),

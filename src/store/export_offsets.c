@@ -3,11 +3,7 @@
  * store/export_offsets.c - __consumer_offsets for another number of partitions. A group's records
  * stand in the partition that its name's hash gives, so each record is written anew where the
  * target looks for it, in the order of the source.
- *
- *   key     i16 version 0, 1: an offset     string group, string topic, i32 partition
- *           i16 version 2: a group          string group
- *           others                          newer kinds of groups: left out
- *   value of an offset, from version 3 on   i16 version, i64 offset, i32 leader epoch, ...
+ * Newer kinds of groups are left out.
  *
  * Of a transaction only what was committed goes along, as plain records: the target's coordinator
  * knows nothing of the others and would wait for their ends for ever. Two things in an offset mean
@@ -16,14 +12,12 @@
  */
 #include "store/export_internal.h"
 
-#include "base/bytes.h"
 #include "base/javahash.h"
-#include "base/varint.h"
 #include "record/batch_reader.h"
 #include "record/control.h"
+#include "record/coord_record.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum { PLAIN_MAX = 256 << 20, READ_BYTES = 1 << 20 };
 
@@ -129,60 +123,21 @@ static bool committed(const struct offsets *offsets, const struct kj_batch *batc
 
 /* --- records --- */
 
-/* The group that a key is about; false: not one that we know. */
-static bool group_of(const struct kj_record_view *view, const char **ret_group, size_t *ret_bytes,
-                     bool *ret_offset)
-{
-    enum { VERSION = 2, LENGTH = 2, OFFSET_MAX = 1, GROUP = 2 };
-    if (view->key == NULL || view->key_bytes < VERSION + LENGTH)
-        return false;
-    int version = kj_get_be16s(view->key);
-    int bytes = kj_get_be16s(view->key + VERSION);
-    if (version < 0 || version > GROUP || bytes < 0 ||
-        (size_t)bytes > view->key_bytes - VERSION - LENGTH)
-        return false;
-    *ret_group = (const char *)view->key + VERSION + LENGTH;
-    *ret_bytes = (size_t)bytes;
-    *ret_offset = version <= OFFSET_MAX;
-    return true;
-}
-
-/* Where the tagged fields of a version 4 begin; 0: it is malformed. */
-static size_t tags_of(const uint8_t *value, size_t bytes)
-{
-    enum { METADATA_AT = 14, TIMESTAMP = 8 };
-    uint32_t length; /* of the metadata, plus 1 */
-    const uint8_t *end = value + bytes;
-    if (bytes <= METADATA_AT)
-        return 0;
-    const uint8_t *p = kj_uvarint_get(value + METADATA_AT, end, &length);
-    if (p == NULL)
-        return 0;
-    size_t skip = (length > 0 ? length - 1 : 0) + (size_t)TIMESTAMP;
-    return skip < (size_t)(end - p) ? (size_t)(p - value) + skip : 0;
-}
-
 /* The value of an offset as the target shall have it. */
 static int translate(struct offsets *offsets, struct kj_record *record, bool *ret_known)
 {
-    enum { EPOCH_AT = 10, EPOCH_END = 14, WITH_EPOCH = 3, WITH_TAGS = 4 };
-    const uint8_t *value = record->value;
-    size_t bytes = record->value_bytes;
-    *ret_known = bytes >= 2 && kj_get_be16s(value) >= 0 && kj_get_be16s(value) <= WITH_TAGS;
-    if (!*ret_known || kj_get_be16s(value) < WITH_EPOCH)
+    enum { WITH_EPOCH = 3 };
+    struct kj_coord_offset value;
+    *ret_known = kj_coord_offset_decode(record->value, record->value_bytes, &value);
+    if (!*ret_known || value.version < WITH_EPOCH)
         return 0;
-    size_t tags = kj_get_be16s(value) == WITH_TAGS ? tags_of(value, bytes) : bytes;
-    *ret_known = bytes >= EPOCH_END && tags > 0;
-    if (!*ret_known)
-        return 0;
-    KJ_TRY(kj_buffer_reserve(&offsets->value, tags + 1));
-    memcpy(offsets->value.bytes, value, tags);
-    if (kj_get_be32s(value + EPOCH_AT) > 0)
-        kj_put_be32(offsets->value.bytes + EPOCH_AT, (uint32_t)-1);
-    if (kj_get_be16s(value) == WITH_TAGS)
-        offsets->value.bytes[tags++] = 0; /* none */
+    if (value.leader_epoch > 0)
+        value.leader_epoch = -1;
+    size_t bytes = kj_coord_offset_bytes(&value);
+    KJ_TRY(kj_buffer_reserve(&offsets->value, bytes));
+    kj_coord_offset_encode(&value, offsets->value.bytes);
     record->value = offsets->value.bytes;
-    record->value_bytes = tags;
+    record->value_bytes = bytes;
     return 0;
 }
 
@@ -211,9 +166,8 @@ static int take_record(struct offsets *offsets, const struct kj_batch *batch,
                        const struct kj_record_view *view)
 {
     struct kj_export_writer *writer;
-    const char *group;
-    size_t group_bytes;
-    bool is_offset, known = true;
+    struct kj_coord_key key;
+    bool known = true;
     struct kj_record record = {
         .timestamp = kj_batch_record_timestamp(batch, view),
         .key = view->key,
@@ -221,17 +175,18 @@ static int take_record(struct offsets *offsets, const struct kj_batch *batch,
         .value = view->value,
         .value_bytes = view->value_bytes,
     };
-    if (!group_of(view, &group, &group_bytes, &is_offset)) {
+    enum kj_coord_kind kind = kj_coord_key_decode(view->key, view->key_bytes, &key);
+    if (kind != KJ_COORD_OFFSET && kind != KJ_COORD_GROUP) {
         offsets->export->result.left_out++;
         return 0;
     }
-    if (is_offset && view->value != NULL)
+    if (kind == KJ_COORD_OFFSET && view->value != NULL)
         KJ_TRY(translate(offsets, &record, &known));
     if (!known) {
         offsets->export->result.left_out++;
         return 0;
     }
-    int32_t hash = kj_javahash(group, group_bytes);
+    int32_t hash = kj_javahash(key.group.at, key.group.len);
     KJ_TRY(writer_of(offsets, kj_partition_for_group(hash, offsets->partitions), &writer));
     offsets->export->result.offsets++;
     return kj_export_writer_add(writer, &record);

@@ -35,6 +35,7 @@ enum {
      * gathers a few batches and appends them itself: taking them away would only make thin ones. */
     KJ_GROWING_NS_MAX = 1000 * 1000,
     KJ_GROWING_LOOK_NS = 100 * 1000,
+    KJ_BUSY_LOOK_NS = 50 * 1000 * 1000, /* a partition whose lock another process holds */
     KJ_GROWING_RECORDS_MIN = 16, /* more than that came since the last look, */
     KJ_GROWING_BATCHES_MIN = 2   /* or so many batches were begun */
 };

@@ -496,6 +496,8 @@ static void finish_flush(struct kj_sender *sender, struct kj_accumulator *acc, b
             if (err == 0 || progress) {
                 acc->attempts = 0;
                 acc->flush_at_ns = 0;
+            } else if (err == KAJA_ERR_LOCK_TIMED_OUT) {
+                acc->flush_at_ns = now + KJ_BUSY_LOOK_NS; /* likely done by then: by others */
             } else {
                 acc->flush_at_ns = back_off(sender, acc, now);
             }
@@ -575,8 +577,9 @@ int64_t kj_sender_flush(struct kj_sender *sender)
     if (chain == NULL)
         return when;
     /* The store knows by itself what waits; naming a few is quicker. */
-    int err = count <= FLUSH_PARTITIONS_MAX ? kj_store_flush(sender->store, partitions, count)
-                                            : kj_store_flush(sender->store, NULL, 0);
+    int err = count <= FLUSH_PARTITIONS_MAX
+                  ? kj_store_flush_soon(sender->store, partitions, count)
+                  : kj_store_flush_soon(sender->store, NULL, 0);
     while (chain != NULL) {
         struct kj_accumulator *next = chain->flush_next;
         finish_flush(sender, chain, true, err);

@@ -35,32 +35,51 @@ static int poisoned_error(struct kj_log *log)
                      log->topic, log->partition, kj_log_durable(log), -1);
 }
 
-/* One at a time in this handle: the flush lock does not exclude its own threads. */
-static int enter(struct kj_log *log, bool wait)
+static int busy_error(struct kj_log *log, int os, int64_t began_ns)
 {
-    int64_t deadline = kj_mono_ns(log->env->clock) + log->env->lock_timeout_ns;
+    int64_t waited_ns = kj_mono_ns(log->env->clock) - began_ns;
+    return kj_log_lock_error(log, os, "flush", KJ_SLOT_FLUSHER, waited_ns);
+}
+
+static void stop_flushing(struct kj_log *log)
+{
     kj_lock_acquire(&log->flush_lock);
-    while (log->flushing)
-        if (!wait || !kj_cond_wait_until(&log->flush_cond, &log->flush_lock, deadline)) {
-            kj_lock_release(&log->flush_lock);
-            return kj_err(KAJA_ERR_LOCK_TIMED_OUT, "%s is being flushed by another thread", log->dir);
-        }
-    log->flushing = true;
+    log->flushing = false;
+    kj_cond_broadcast(&log->flush_cond); /* each looks whether it was done for him too */
     kj_lock_release(&log->flush_lock);
+}
+
+/* One at a time in this handle: the flush lock does not exclude its own threads. deadline_ns 0:
+ * nothing is waited for. *ret_done, and nothing is held: others made everything below `enough`
+ * durable. */
+static int enter(struct kj_log *log, int64_t deadline_ns, int64_t enough, bool *ret_done)
+{
+    int64_t began_ns = kj_mono_ns(log->env->clock);
+    bool wait = deadline_ns > 0;
+    for (bool entered = false; !entered;) {
+        *ret_done = wait && kj_log_durable(log) >= enough && !kj_log_stale(log);
+        if (*ret_done)
+            return 0;
+        kj_lock_acquire(&log->flush_lock);
+        entered = !log->flushing;
+        log->flushing = true;
+        bool late = !entered && (!wait || !kj_cond_wait_until(&log->flush_cond, &log->flush_lock,
+                                                              deadline_ns));
+        kj_lock_release(&log->flush_lock);
+        if (late)
+            return busy_error(log, EAGAIN, began_ns);
+    }
     if (!log->has_slot)
         return 0;
     int os = wait ? kj_shared_lock(log->env->shared, kj_flush_lock(log->slot_number), KJ_LOCK_EXCLUSIVE,
-                                   log->slot + KJ_SLOT_FLUSH_WAITERS, deadline)
+                                   log->slot + KJ_SLOT_FLUSH_WAITERS, deadline_ns)
                   : kj_shared_try_lock(log->env->shared, kj_flush_lock(log->slot_number), KJ_LOCK_EXCLUSIVE);
     if (os == 0) {
         kj_log_set_word(log, KJ_SLOT_FLUSHER, log->env->owner);
         return 0;
     }
-    kj_lock_acquire(&log->flush_lock);
-    log->flushing = false;
-    kj_cond_signal(&log->flush_cond);
-    kj_lock_release(&log->flush_lock);
-    return kj_log_lock_error(log, os, "flush", KJ_SLOT_FLUSHER);
+    stop_flushing(log);
+    return busy_error(log, os, began_ns);
 }
 
 static void leave(struct kj_log *log)
@@ -68,10 +87,7 @@ static void leave(struct kj_log *log)
     if (log->has_slot)
         kj_shared_unlock(log->env->shared, kj_flush_lock(log->slot_number),
                          log->slot + KJ_SLOT_FLUSH_WAITERS);
-    kj_lock_acquire(&log->flush_lock);
-    log->flushing = false;
-    kj_cond_signal(&log->flush_cond);
-    kj_lock_release(&log->flush_lock);
+    stop_flushing(log);
 }
 
 /* True if bytes above durable were written to this file before this handle opened it. */
@@ -188,10 +204,14 @@ static int begin(struct kj_log *log, struct kj_log_flush *flush)
     return 0;
 }
 
-int kj_log_flush_begin(struct kj_log *log, bool wait, struct kj_log_flush *ret_flush)
+/* The same as kj_log_flush_begin(); *ret_done: see enter(). */
+static int begin_until(struct kj_log *log, int64_t deadline_ns, int64_t enough,
+                       struct kj_log_flush *ret_flush, bool *ret_done)
 {
     struct kj_log_flush flush = {.log = log};
-    KJ_TRY(enter(log, wait));
+    KJ_TRY(enter(log, deadline_ns, enough, ret_done));
+    if (*ret_done)
+        return 0;
     int err = begin(log, &flush);
     if (err != 0) {
         leave(log);
@@ -199,6 +219,13 @@ int kj_log_flush_begin(struct kj_log *log, bool wait, struct kj_log_flush *ret_f
     }
     *ret_flush = flush;
     return 0;
+}
+
+int kj_log_flush_begin(struct kj_log *log, bool wait, struct kj_log_flush *ret_flush)
+{
+    bool done;
+    int64_t deadline_ns = wait ? kj_mono_ns(log->env->clock) + log->env->lock_timeout_ns : 0;
+    return begin_until(log, deadline_ns, INT64_MAX, ret_flush, &done);
 }
 
 int kj_log_flush_end(struct kj_log_flush *flush, int sync_errno)
@@ -236,6 +263,14 @@ int kj_log_flush(struct kj_log *log)
     struct kj_log_flush flush;
     KJ_TRY(kj_log_flush_begin(log, true, &flush));
     return kj_log_flush_end(&flush, flush.file != NULL ? kj_io_sync(flush.file) : 0);
+}
+
+int kj_log_flush_to(struct kj_log *log, int64_t end, int64_t deadline_ns)
+{
+    struct kj_log_flush flush;
+    bool done;
+    KJ_TRY(begin_until(log, deadline_ns, end, &flush, &done));
+    return done ? 0 : kj_log_flush_end(&flush, flush.file != NULL ? kj_io_sync(flush.file) : 0);
 }
 
 /* --- reading back past the page cache --- */

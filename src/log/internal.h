@@ -112,8 +112,9 @@ struct kj_log {
 };
 
 /* The error of a lock between handles that was not had: os as it came, which of them ("append",
- * "flush"), and the word that holds who took it last. */
-int kj_log_lock_error(struct kj_log *log, int os_errno, const char *which, enum kj_slot_word owner);
+ * "flush"), the word that holds who took it last, and how long it was waited for. */
+int kj_log_lock_error(struct kj_log *log, int os_errno, const char *which, enum kj_slot_word owner,
+                      int64_t waited_ns);
 
 /* --- words (log/log.c) --- */
 

@@ -330,7 +330,8 @@ static int stale_error(struct kj_log *log)
                      log->topic, log->partition, -1, -1);
 }
 
-int kj_log_lock_error(struct kj_log *log, int os_errno, const char *which, enum kj_slot_word owner)
+int kj_log_lock_error(struct kj_log *log, int os_errno, const char *which, enum kj_slot_word owner,
+                      int64_t waited_ns)
 {
     if (os_errno != EAGAIN)
         return kj_log_io_error(log, os_errno, "locking", KJ_FILE_OTHER, 0, -1);
@@ -339,7 +340,7 @@ int kj_log_lock_error(struct kj_log *log, int os_errno, const char *which, enum 
                             "%s-%d: the %s lock stayed held for %lld ms, last taken by process %u "
                             "(handle %u): is it stopped?",
                             log->topic, log->partition, which,
-                            (long long)(log->env->lock_timeout_ns / 1000000),
+                            (long long)(waited_ns / 1000000),
                             (unsigned)(last & UINT32_MAX), (unsigned)(last >> 32)),
                      log->topic, log->partition, -1, -1);
 }
@@ -354,7 +355,7 @@ static int lock_words(struct kj_log *log)
     int os = kj_shared_lock(log->env->shared, kj_append_lock(log->slot_number), KJ_LOCK_EXCLUSIVE,
                             log->slot + KJ_SLOT_APPEND_WAITERS, deadline);
     if (os != 0)
-        return kj_log_lock_error(log, os, "append", KJ_SLOT_OWNER);
+        return kj_log_lock_error(log, os, "append", KJ_SLOT_OWNER, log->env->lock_timeout_ns);
     kj_log_set_word(log, KJ_SLOT_OWNER, log->env->owner);
     return 0;
 }

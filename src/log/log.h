@@ -223,6 +223,9 @@ int kj_log_flush_begin(struct kj_log *log, bool wait, struct kj_log_flush *ret_f
 int kj_log_flush_end(struct kj_log_flush *flush, int sync_errno);
 /* begin, sync, end: everything below the end at the call is durable. */
 int kj_log_flush(struct kj_log *log);
+/* The same up to end, which others may have done when they let go. LOCK_TIMED_OUT at the
+ * deadline. */
+int kj_log_flush_to(struct kj_log *log, int64_t end, int64_t deadline_ns);
 
 /* --- housekeeping (log/retention.c, log/prepare.c, log/close.c) --- */
 

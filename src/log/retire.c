@@ -25,5 +25,6 @@ int kj_log_retire(struct kj_log *log)
                          log->slot + KJ_SLOT_APPEND_WAITERS);
     }
     kj_lock_release(&log->append_lock);
-    return os == 0 ? 0 : kj_log_lock_error(log, os, "append", KJ_SLOT_OWNER);
+    return os == 0 ? 0
+                   : kj_log_lock_error(log, os, "append", KJ_SLOT_OWNER, log->env->lock_timeout_ns);
 }

@@ -111,9 +111,11 @@ struct kj_topic {
 
 struct kj_flush_request {
     struct kj_partition *const *partitions;
+    const int64_t *ends; /* of each, as of the call */
     size_t count;
     bool skip_deleted; /* a topic that was deleted meanwhile is no failure */
     bool done;
+    size_t busy; /* the first that another handle is flushing; count: none */
     struct kj_err_saved result;
     struct kj_flush_request *next;
 };

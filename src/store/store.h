@@ -188,11 +188,18 @@ int kj_partition_hold(struct kj_partition *partition);
 int kj_partition_append_held(struct kj_partition *partition, struct kj_append_batch *batches,
                              size_t count, enum kj_append_origin origin);
 void kj_partition_let_go(struct kj_partition *partition);
+/* Another handle is in there now: for those that must not wait for one that is stopped. */
+bool kj_partition_busy(struct kj_partition *partition);
 
 /* Makes partitions durable up to their ends as of the call, all in one flush; whoever comes while a
  * flush runs shares the next one. count 0: every partition of this handle that has acks=all batches
- * waiting. First error of any. Wakes readers whose high watermark rose. */
+ * waiting. First error of any. Wakes readers whose high watermark rose. LOCK_TIMED_OUT, when all
+ * the others are done: one that another handle is flushing did not become free in
+ * lock_timeout_ms. */
 int kj_store_flush(struct kj_store *store, struct kj_partition *const *partitions, size_t count);
+/* The same for those who have more to do: waits for other handles for some milliseconds only. */
+int kj_store_flush_soon(struct kj_store *store, struct kj_partition *const *partitions,
+                        size_t count);
 
 /* Waits until one of the partitions has records readable at or behind offsets[i] (high watermark >
  * offsets[i], or durable when durable_only), a topic of theirs was deleted, anything changed in the

@@ -113,9 +113,12 @@ static void prepare(struct kj_store *store, struct kj_partition *partition, int6
 
 static void flush_list(struct kj_store *store, struct kj_partition **list, size_t count)
 {
-    int err = count > 0 ? kj_store_flush(store, list, count) : 0;
-    if (err != 0 && err != KAJA_ERR_UNKNOWN_TOPIC_ID && err != KAJA_ERR_POISONED)
-        kj_store_background_error(store, err, NULL, -1); /* a poisoned one has told its own story */
+    int err = count > 0 ? kj_store_flush_soon(store, list, count) : 0;
+    /* A poisoned one has told its own story; one that another handle is flushing is looked at again
+     * in a second. */
+    if (err != 0 && err != KAJA_ERR_UNKNOWN_TOPIC_ID && err != KAJA_ERR_POISONED &&
+        err != KAJA_ERR_LOCK_TIMED_OUT)
+        kj_store_background_error(store, err, NULL, -1);
     if (err != 0)
         kj_err_clear();
 }

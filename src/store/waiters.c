@@ -127,7 +127,7 @@ static void flush_orphans(const struct wait *wait)
         if (!kj_log_flush_due(log) || kj_log_poisoned(log) ||
             kj_shared_lock_held(kj_shared_of(wait->store), kj_flush_lock(partition->slot_number)))
             continue;
-        int err = kj_store_flush(wait->store, &partition, 1);
+        int err = kj_store_flush_soon(wait->store, &partition, 1);
         if (err != 0 && err != KAJA_ERR_LOCK_TIMED_OUT)
             kj_store_background_error(wait->store, err, partition->topic->name, partition->number);
     }

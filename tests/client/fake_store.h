@@ -416,6 +416,12 @@ int kj_store_flush(struct kj_store *store, struct kj_partition *const *partition
     return err;
 }
 
+int kj_store_flush_soon(struct kj_store *store, struct kj_partition *const *partitions,
+                        size_t count)
+{
+    return kj_store_flush(store, partitions, count);
+}
+
 bool kj_log_stale(struct kj_log *log)
 {
     return log->topic->deleted != 0;

@@ -307,6 +307,70 @@ static void readers_wake_when_there_is_something(void **state)
     assert_ok(kj_store_close(b));
 }
 
+static void *flush_one(void *arg)
+{
+    struct order_thread *t = arg;
+    t->err = kj_store_flush(t->store, t->p, 1);
+    return NULL;
+}
+
+/* A neighbour that was stopped in the middle of a flush holds up those who want this partition
+ * durable, and nobody else: neither other partitions of the same call nor other calls. */
+static void a_stopped_flush_delays_only_its_partition(void **state)
+{
+    const struct temp_dir *dir = *state;
+    struct kj_store_options options = test_options(dir->path);
+    struct kj_store *stopped, *store;
+    struct kj_log_flush flush;
+    pthread_t id;
+    assert_ok(kj_store_open(&options, &stopped));
+    options.lock_timeout_ms = 2000;
+    assert_ok(kj_store_open(&options, &store));
+    assert_ok(kj_topic_create(stopped, "t", 3, NULL, 0));
+    struct kj_topic *topic = topic_of(stopped, "t"), *written = topic_of(store, "t");
+    struct kj_partition *p[3];
+    struct kj_log *logs[3];
+    for (int i = 0; i < 3; i++) {
+        p[i] = partition_of(written, i);
+        logs[i] = kj_partition_log(p[i]);
+        assert_ok(append_text(p[i], "x", true, NULL));
+    }
+    assert_ok(kj_log_flush_begin(kj_partition_log(partition_of(topic, 0)), true, &flush));
+
+    struct order_thread waiting = {store, {p[0], NULL}, 0};
+    assert_int_equal(pthread_create(&id, NULL, flush_one, &waiting), 0);
+    nap_ms(50);
+    int64_t began_ns = now();
+    assert_ok(kj_store_flush(store, &p[1], 1));
+    assert_true(now() - began_ns < 500000000);
+    /* Who has more to do comes back at once, with the others done. */
+    assert_ok(append_text(p[1], "y", true, NULL));
+    assert_err(kj_store_flush_soon(store, p, 3), KAJA_ERR_LOCK_TIMED_OUT);
+    assert_true(now() - began_ns < 1000000000);
+    assert_int_equal(kj_log_durable(logs[0]), 0);
+    assert_int_equal(kj_log_durable(logs[1]), 2);
+    assert_int_equal(kj_log_durable(logs[2]), 1);
+    assert_int_equal(pthread_join(id, NULL), 0);
+    assert_int_equal(waiting.err, KAJA_ERR_LOCK_TIMED_OUT);
+
+    /* It goes on: whoever waits has what it waited for, others' flush or its own. */
+    assert_ok(append_text(p[0], "y", true, NULL));
+    assert_ok(append_text(p[1], "z", true, NULL));
+    waiting = (struct order_thread){store, {p[0], NULL}, 0};
+    assert_int_equal(pthread_create(&id, NULL, flush_one, &waiting), 0);
+    nap_ms(50);
+    assert_ok(kj_log_flush_end(&flush, kj_io_sync(flush.file)));
+    assert_int_equal(pthread_join(id, NULL), 0);
+    assert_ok(waiting.err);
+    assert_int_equal(kj_log_durable(logs[0]), 2);
+    assert_ok(kj_store_flush(store, p, 3));
+    assert_int_equal(kj_log_durable(logs[1]), 3);
+    kj_topic_release(topic);
+    kj_topic_release(written);
+    assert_ok(kj_store_close(store));
+    assert_ok(kj_store_close(stopped));
+}
+
 static int append_durable_and_die(void *arg)
 {
     struct kj_store_options options = test_options(arg);
@@ -846,6 +910,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(checkpoints_are_written_from_time_to_time, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_directory_says_so, setup, teardown),
         cmocka_unit_test_setup_teardown(events_are_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_stopped_flush_delays_only_its_partition, setup, teardown),
         cmocka_unit_test_setup_teardown(flush_messages_flushes, setup, teardown),
         cmocka_unit_test_setup_teardown(flush_messages_is_not_forgotten, setup, teardown),
         cmocka_unit_test_setup_teardown(flush_ms_flushes_in_time, setup, teardown),

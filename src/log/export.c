@@ -74,6 +74,7 @@ static int list_parts(struct kj_io *io, const char *dir, struct parts *ret_parts
 struct looking {
     struct kj_io *io;
     const char *dir;
+    int64_t start;
     enum kj_export_look look;
     char *name;
     int os;
@@ -100,15 +101,16 @@ static int look_at(void *arg, const char *name, enum kj_io_type type)
     looking->os = kj_io_stat(looking->io, path, &stat);
     if (looking->os != 0)
         return -1;
-    if (offset > 0 || stat.size > 0)
+    if (stat.size > 0 || (offset > 0 && offset != looking->start))
         looking->look = KJ_EXPORT_RECORDS;
     return 0;
 }
 
-int kj_export_look(struct kj_io *io, const char *dir, enum kj_export_look *ret_look,
-                   char ret_name[static KJ_DIR_NAME_MAX + 1])
+int kj_export_look(struct kj_io *io, const char *dir, int64_t start,
+                   enum kj_export_look *ret_look, char ret_name[static KJ_DIR_NAME_MAX + 1])
 {
-    struct looking looking = {.io = io, .dir = dir, .look = KJ_EXPORT_EMPTY, .name = ret_name};
+    struct looking looking = {
+        .io = io, .dir = dir, .start = start, .look = KJ_EXPORT_EMPTY, .name = ret_name};
     int os = kj_io_list(io, dir, look_at, &looking);
     if (looking.os != 0)
         os = looking.os;

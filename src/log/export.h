@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
  * log/export.h - directories of partitions for a broker: copies of ours, and new ones written
- * record by record. Each is made under a name of its own in the broker's directory, flushed with all that
- * is in it; giving it the partition's name is the caller's step (store/export_place.c).
+ * record by record. Each is made under a name of its own in the broker's directory, flushed with
+ * all that is in it; giving it the partition's name is the caller's step (store/export_place.c).
  *
  * Copied are segments, their indexes and the producers' snapshots, byte for byte, and nothing that
  * is only ours. One field is changed, which lies outside the checksum: a leader epoch that is newer
@@ -31,9 +31,11 @@ enum kj_export_look {
     KJ_EXPORT_RECORDS, /* it has, or once had, records */
     KJ_EXPORT_FOREIGN  /* something in it is no partition's */
 };
-/* What stands in a partition's directory. ret_name: the foreign thing's, cut to what fits. */
-int kj_export_look(struct kj_io *io, const char *dir, enum kj_export_look *ret_look,
-                   char ret_name[static KJ_DIR_NAME_MAX + 1]);
+/* What stands in a partition's directory. It is empty too if it begins at start: a broker makes
+ * that of an empty one for which an export that died had written the log start. ret_name: the
+ * foreign thing's, cut to what fits. */
+int kj_export_look(struct kj_io *io, const char *dir, int64_t start,
+                   enum kj_export_look *ret_look, char ret_name[static KJ_DIR_NAME_MAX + 1]);
 
 /* Makes directory dir of to, which must not exist, a copy of from_dir of from, which was closed in
  * order and is not changed meanwhile. like: the target's partition that it shall stand in for.

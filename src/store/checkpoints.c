@@ -98,16 +98,22 @@ static int note_earlier(void *arg, const char *name, enum kj_io_type type)
     return looking->earlier ? -1 : 0;
 }
 
-bool kj_log_start_is_seen(struct kj_io *io, const char *topic, int32_t partition,
-                          int64_t log_start)
+bool kj_log_start_is_seen(struct kj_io *io, const char *dir, int64_t log_start)
 {
-    char dir[KJ_DIR_NAME_MAX + 1], path[KJ_PATH_MAX];
+    char path[KJ_PATH_MAX];
     struct kj_io_stat stat;
     struct looking looking = {.log_start = log_start};
-    if (!kj_partition_dir_name(dir, topic, partition))
-        return false;
     kj_file_path(path, dir, KJ_FILE_LOG, log_start);
     return kj_io_stat(io, path, &stat) == 0 && kj_io_list(io, dir, note_earlier, &looking) == 0;
+}
+
+/* Must it stand in the checkpoint? */
+static bool log_start_wanted(struct kj_store *store, const char *topic, int32_t partition,
+                             int64_t log_start)
+{
+    char dir[KJ_DIR_NAME_MAX + 1];
+    return log_start > 0 && !(kj_partition_dir_name(dir, topic, partition) &&
+                              kj_log_start_is_seen(store->io, dir, log_start));
 }
 
 /* The rule of log/slot.h. */
@@ -137,10 +143,7 @@ static int64_t value_of(struct kj_store *store, const struct kj_catalog_topic *t
         break;
     case 1:
         value = (int64_t)kj_shared_load(shared, slot + KJ_SLOT_LOG_START);
-        if (ready &&
-            (value <= 0 || kj_log_start_is_seen(store->io, topic->name, partition, value)))
-            value = -1;
-        if (!ready && value == 0)
+        if (ready ? !log_start_wanted(store, topic->name, partition, value) : value == 0)
             value = -1;
         break;
     default:

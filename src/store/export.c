@@ -354,15 +354,79 @@ static void report(struct kj_export *export, const struct kj_export_item *item)
     export->options.callback(export->options.arg, &report);
 }
 
-static int note_checkpoints(struct kj_export *export, const struct kj_export_item *item)
+static int write_checkpoint(struct kj_export *export, int which)
 {
-    struct kj_checkpoint *all = export->checkpoints;
-    const char *topic = item->topic;
-    KJ_TRY(kj_checkpoint_put(&all[RECOVERY_POINTS], topic, item->partition, item->end));
-    KJ_TRY(kj_checkpoint_put(&all[HIGH_WATERMARKS], topic, item->partition, item->end));
-    if (!kj_log_start_is_seen(export->target, topic, item->partition, item->start))
-        return kj_checkpoint_put(&all[LOG_STARTS], topic, item->partition, item->start);
-    kj_checkpoint_remove(&all[LOG_STARTS], topic, item->partition);
+    return kj_checkpoint_write(export->target, checkpoint_names[which],
+                               &export->checkpoints[which], true);
+}
+
+/* Before a partition is there: one without its log start would show records that were deleted. */
+static int write_log_starts(struct kj_export *export)
+{
+    struct kj_checkpoint *starts = &export->checkpoints[LOG_STARTS];
+    for (size_t i = 0; i < export->items.count; i++) {
+        const struct kj_export_item *item = &export->items.items[i];
+        struct kj_export_names names;
+        kj_export_names(item->topic, item->partition, &names);
+        if (kj_log_start_is_seen(export->target, item->copied ? names.copy : names.dir,
+                                 item->start))
+            kj_checkpoint_remove(starts, item->topic, item->partition);
+        else
+            KJ_TRY(kj_checkpoint_put(starts, item->topic, item->partition, item->start));
+    }
+    return write_checkpoint(export, LOG_STARTS);
+}
+
+/* Those that were not replaced after all are empty and begin at 0. */
+static int take_log_starts_back(struct kj_export *export, int err)
+{
+    struct kj_err_saved why;
+    kj_err_save(err, &why);
+    for (size_t i = 0; i < export->items.count; i++) {
+        const struct kj_export_item *item = &export->items.items[i];
+        if (item->copied)
+            kj_checkpoint_remove(&export->checkpoints[LOG_STARTS], item->topic, item->partition);
+    }
+    (void)write_checkpoint(export, LOG_STARTS); /* or the next export does it */
+    return kj_err_restore(&why);
+}
+
+static int write_ends(struct kj_export *export)
+{
+    static const int both[2] = {RECOVERY_POINTS, HIGH_WATERMARKS};
+    for (size_t which = 0; which < 2; which++) {
+        for (size_t i = 0; i < export->items.count; i++) {
+            const struct kj_export_item *item = &export->items.items[i];
+            KJ_TRY(kj_checkpoint_put(&export->checkpoints[both[which]], item->topic,
+                                     item->partition, item->end));
+        }
+        KJ_TRY(write_checkpoint(export, both[which]));
+    }
+    return 0;
+}
+
+/* All copies, before the first partition is replaced. Where records are already, they are compared,
+ * first of all, and the copy goes again. */
+static int make_copies(struct kj_export *export, size_t plain)
+{
+    for (int holds = 1; holds >= 0; holds--)
+        for (size_t i = 0; i < export->items.count; i++) {
+            struct kj_export_item *item = &export->items.items[i];
+            if (item->holds != (holds == 1))
+                continue;
+            if (i < plain)
+                KJ_TRY(make_copy(export, item));
+            if (item->holds)
+                KJ_TRY(kj_export_place(export, item));
+        }
+    return 0;
+}
+
+static int place_copies(struct kj_export *export)
+{
+    for (size_t i = 0; i < export->items.count; i++)
+        if (!export->items.items[i].holds)
+            KJ_TRY(kj_export_place(export, &export->items.items[i]));
     return 0;
 }
 
@@ -373,21 +437,13 @@ static int run(struct kj_export *export)
     size_t plain = export->items.count;
     if (offsets > 0)
         KJ_TRY(kj_export_offsets(export, offsets));
-    /* Where records are already, they are compared before anything is replaced. */
-    for (int holds = 1; holds >= 0; holds--)
-        for (size_t i = 0; i < export->items.count; i++) {
-            struct kj_export_item *item = &export->items.items[i];
-            if (item->holds != (holds == 1))
-                continue;
-            if (i < plain)
-                KJ_TRY(make_copy(export, item));
-            KJ_TRY(kj_export_place(export, item));
-        }
-    for (size_t i = 0; i < export->items.count; i++)
-        KJ_TRY(note_checkpoints(export, &export->items.items[i]));
-    for (int i = 0; i < KJ_EXPORT_CHECKPOINTS; i++)
-        KJ_TRY(kj_checkpoint_write(export->target, checkpoint_names[i], &export->checkpoints[i],
-                                   true));
+    KJ_TRY(make_copies(export, plain));
+    int err = write_log_starts(export);
+    if (err == 0)
+        err = place_copies(export);
+    if (err != 0)
+        return take_log_starts_back(export, err);
+    KJ_TRY(write_ends(export));
     for (size_t i = 0; i < export->items.count; i++)
         report(export, &export->items.items[i]);
     return 0;

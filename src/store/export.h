@@ -17,7 +17,10 @@
  * deleted topics and removes them, which loses nothing: the old one is empty, the source has the
  * rest.
  * A partition that has exactly the records already that it would get is left as it is, so the same
- * export may be repeated until it has come through. Checkpoints are written last.
+ * export may be repeated until it has come through.
+ * The copies of all partitions are made before the first is replaced, and log starts are written
+ * down in between, so that nobody sees a partition without its own. The other checkpoints are
+ * written last.
  */
 #ifndef KJ_STORE_EXPORT_H
 #define KJ_STORE_EXPORT_H

@@ -87,7 +87,7 @@ int kj_export_check_place(struct kj_export *export, struct kj_export_item *item)
     char foreign[KJ_DIR_NAME_MAX + 1];
     uint8_t id[16];
     kj_export_names(item->topic, item->partition, &names);
-    KJ_TRY(kj_export_look(export->target, names.dir, &look, foreign));
+    KJ_TRY(kj_export_look(export->target, names.dir, item->start, &look, foreign));
     if (look == KJ_EXPORT_FOREIGN)
         return kj_err_at(kj_err(KAJA_ERR_NOT_KAJA,
                                 "%s/%s holds %s, which no empty partition has: move it away",

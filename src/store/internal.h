@@ -340,10 +340,10 @@ int kj_checkpoints_forget(struct kj_store *store, struct kj_shared *shared, cons
 /* Read-only without a control file. -1: unknown. */
 void kj_checkpoint_of(struct kj_store *store, const char *topic, int32_t partition,
                       int64_t *ret_recovery_point, int64_t *ret_log_start);
-/* True if it is the base of the first segment, so needs no entry in a checkpoint. Segments below
- * may be left: a broker removes them only some time after it raised the log start. */
-bool kj_log_start_is_seen(struct kj_io *io, const char *topic, int32_t partition,
-                          int64_t log_start);
+/* True if it is the base of the first segment of a partition's directory, so needs no entry in a
+ * checkpoint. Segments below may be left: a broker removes them only some time after it raised the
+ * log start. */
+bool kj_log_start_is_seen(struct kj_io *io, const char *dir, int64_t log_start);
 /* KJ_SLOT_RECOVERY_POINT of an untouched slot: nothing is known, or it must be recovered. */
 enum { KJ_POINT_UNKNOWN = -1, KJ_POINT_RECOVER = -2 };
 /* kaja.disk.max: DISK_FULL if bytes more do not fit. */

@@ -174,7 +174,7 @@ static enum kj_export_look look(const char *name, const char *want_foreign)
 {
     enum kj_export_look found;
     char foreign[KJ_DIR_NAME_MAX + 1] = "";
-    assert_ok(kj_export_look(dir.io, name, &found, foreign));
+    assert_ok(kj_export_look(dir.io, name, 8, &found, foreign));
     assert_string_equal(foreign, want_foreign);
     return found;
 }
@@ -191,6 +191,8 @@ static void looks(void **state)
     broker_partition(dir.path, "t", 1, NULL);
     (void)shell("cd '%s' && mv 00000000000000000000.log 00000000000000000009.log", in("t-1"));
     assert_int_equal(look("t-1", ""), KJ_EXPORT_RECORDS); /* it had some */
+    (void)shell("cd '%s' && mv 00000000000000000009.log 00000000000000000008.log", in("t-1"));
+    assert_int_equal(look("t-1", ""), KJ_EXPORT_EMPTY); /* where ours begins */
     static const char *const foreign[] = {"note", "00000000000000000000.log.damaged-4", "d"};
     for (int i = 0; i < 3; i++) {
         broker_partition(dir.path, "t", 2 + i, NULL);

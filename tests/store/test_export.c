@@ -375,9 +375,15 @@ static int die_at(void *arg)
     return export_with(NULL, 0, killer_io_step, arg);
 }
 
-/* Each partition is as it was, complete, or both under their own names. */
+/* Each partition is as it was, complete, or both under their own names. Complete with what a broker
+ * would need to know: its log start, or deleted records would come back. */
 static void check_between(void)
 {
+    const char *starts = shell("cat '%s/log-start-offset-checkpoint'", dst);
+    if (strcmp(different("events-0"), "") == 0)
+        assert_non_null(strstr(starts, "events 0 7"));
+    if (strcmp(different("ours-0"), "") == 0)
+        assert_null(strstr(starts, "ours 0 3"));
     for (int i = 0; i < 4; i++) {
         const char *name = all_ours[i];
         char log[64];
@@ -441,8 +447,13 @@ static void between_the_renames(void **state)
     (void)shell("rm '%s/.lock' && mv '%s/ours-2' '%s/gone'", dst, dst, dir.path);
     assert_err(export_all(), KAJA_ERR_INVALID_PARTITIONS);
     (void)shell("mv '%s/gone' '%s/ours-2'", dir.path, dst);
+    broker_put(dst, "log-start-offset-checkpoint", "0\n2\nothers 0 5\nours 0 3\n");
     assert_string_equal(everything(dst), before);
     free(before);
+    /* A broker that is started now makes it begin at the log start that is written already. */
+    (void)shell("cd '%s/events-0' && for f in *0.*; do mv $f 00000000000000000007.${f#*.}; done",
+                dst);
+    broker_put(dst, "log-start-offset-checkpoint", "0\n2\nothers 0 5\nevents 0 7\n");
     assert_ok(export_all());
     check_target();
 }
@@ -479,6 +490,41 @@ static void failures(void **state)
     assert_true(failed * stride > 100);
 }
 
+struct filling {
+    const char *op, *path; /* the first of these fails, and everything that takes space behind it */
+    bool full;
+};
+
+static int no_space(void *arg, const char *op, const char *path)
+{
+    struct filling *filling = arg;
+    if (strcmp(op, filling->op) == 0 && strstr(path, filling->path) != NULL)
+        filling->full = true;
+    bool takes = strcmp(op, "pwrite") == 0 || strcmp(op, "copy") == 0;
+    return filling->full && takes ? ENOSPC : 0;
+}
+
+/* Whatever takes much space is done before the first partition is replaced. */
+static void target_full(void **state)
+{
+    (void)state;
+    fill_source();
+    fill_target();
+    char *before = strdup(everything(dst));
+    struct filling filling = {.op = "copy", .path = "ours-1."};
+    assert_err(export_with(NULL, 0, no_space, &filling), KAJA_ERR_DISK_FULL);
+    assert_true(filling.full);
+    assert_string_equal(everything(dst), before);
+    assert_string_equal(shell("ls '%s' | grep -- -delete; true", dst), "");
+    free(before);
+    filling = (struct filling){.op = "rename", .path = "ours-2"}; /* the other checkpoints */
+    assert_err(export_with(NULL, 0, no_space, &filling), KAJA_ERR_DISK_FULL);
+    assert_true(filling.full);
+    check_between();
+    assert_ok(export_all());
+    check_target();
+}
+
 /* What a broker that was started in between has appended is not taken away. */
 static void changed_meanwhile(void **state)
 {
@@ -499,7 +545,8 @@ int main(void)
         CASE(all_topics),        CASE(named_topics),        CASE(topics_refused),
         CASE(open_ones_refused), CASE(directories_refused), CASE(nobody_comes_in),
         CASE(deaths),            CASE(between_the_renames), CASE(failures),
-        CASE(changed_meanwhile), CASE(log_start_behind_a_whole_segment),
+        CASE(changed_meanwhile),   CASE(target_full),
+        CASE(log_start_behind_a_whole_segment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

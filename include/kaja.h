@@ -4,7 +4,7 @@
  * consumers over one directory that threads and processes share.
  *
  * Reading order: error, version, conf, store, record, producer, consumer, admin, metrics, inspect,
- * export.
+ * export, serde.
  *
  * Words used throughout
  *   Errors:   the codes a function returns beside 0; KAJA_ERR_OUT_OF_MEMORY and, for every function
@@ -40,5 +40,6 @@
 #include <kaja/metrics.h>
 #include <kaja/inspect.h>
 #include <kaja/export.h>
+#include <kaja/serde.h>
 
 #endif

@@ -82,6 +82,8 @@ KAJA_ERROR(STATE,                        -172, 0, "The handle is in a state that
 KAJA_ERROR(NO_OFFSET,                    -168, 0, "No offset is stored and auto.offset.reset is none")
 KAJA_ERROR(UNSUPPORTED_FEATURE,          -165, 0, "This feature is not built yet")
 KAJA_ERROR(INTERRUPTED,                  -163, 0, "The call was woken up")
+KAJA_ERROR(SERIALIZATION,                -161, 0, "The value cannot be given in this form")
+KAJA_ERROR(DESERIALIZATION,              -159, 0, "The bytes are not of this type")
 KAJA_ERROR(READ_ONLY,                    -157, 0, "The directory was opened read-only")
 KAJA_ERROR(FATAL,                        -150, 0, "The handle cannot go on")
 /* kaja's own */

@@ -79,6 +79,8 @@ static const struct {
     {"NO_OFFSET", -168},
     {"UNSUPPORTED_FEATURE", -165},
     {"INTERRUPTED", -163},
+    {"SERIALIZATION", -161},
+    {"DESERIALIZATION", -159},
     {"READ_ONLY", -157},
     {"FATAL", -150},
     {"OUT_OF_MEMORY", -1000},

@@ -15,9 +15,10 @@ int main(void)
     must(kaja_admin_create_topic(store, "letters", 1, NULL));
     must(kaja_producer_open(store, NULL, &producer));
     for (int i = 0; i < 5; i++) {
-        struct kaja_metadata sent = put(producer, "letters", KAJA_PARTITION_ANY, keys[i], values[i]);
-        so(sent.partition == 0 && sent.offset == i, "%s=%s went to partition 0 at offset %d", keys[i],
-           values[i], i);
+        struct kaja_metadata sent =
+            put(producer, "letters", KAJA_PARTITION_ANY, keys[i], values[i]);
+        so(sent.partition == 0 && sent.offset == i, "%s=%s went to partition 0 at offset %d",
+           keys[i], values[i], i);
     }
 
     struct kaja_consumer *consumer = consumer_with(store, "auto.offset.reset", "earliest", NULL);

@@ -20,7 +20,8 @@ int main(void)
         for (int k = 0; k < KEYS; k++) {
             char value[8];
             (void)snprintf(value, sizeof value, "%d", round);
-            int32_t partition = put(producer, "letters", KAJA_PARTITION_ANY, keys[k], value).partition;
+            int32_t partition =
+                put(producer, "letters", KAJA_PARTITION_ANY, keys[k], value).partition;
             if (round == 0)
                 home[k] = partition;
             if (home[k] != partition)

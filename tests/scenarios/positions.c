@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * A consumer's position is its own affair: it seeks where it likes, pauses a partition, is woken out
- * of a poll, and begins where auto.offset.reset says.
+ * A consumer's position is its own affair: it seeks where it likes, pauses a partition, is woken
+ * out of a poll, and begins where auto.offset.reset says.
  */
 #include "lesson.h"
 
@@ -60,7 +60,8 @@ static void begins(struct kaja_store *store, struct kaja_producer *producer)
     struct kaja_batch *batch = NULL;
     struct kaja_consumer *none = consumer_with(store, "auto.offset.reset", "none", NULL);
     must(kaja_consumer_assign(none, &one, 1));
-    so(kaja_consumer_poll(none, 100, &batch) == KAJA_ERR_NO_OFFSET, "none: an error asks for a seek");
+    so(kaja_consumer_poll(none, 100, &batch) == KAJA_ERR_NO_OFFSET,
+       "none: an error asks for a seek");
     must(kaja_consumer_seek(none, "letters", 0, 1000));
     so(kaja_consumer_poll(none, 100, &batch) == KAJA_ERR_OFFSET_OUT_OF_RANGE,
        "none: so is an offset that is not there");

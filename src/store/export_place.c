@@ -106,7 +106,8 @@ int kj_export_conflict(struct kj_export *export, const struct kj_export_item *it
                      item->topic, item->partition, -1, -1);
 }
 
-static int swap(struct kj_export *export, const struct kj_export_names *names)
+static int swap(struct kj_export *export, struct kj_export_item *item,
+                const struct kj_export_names *names)
 {
     struct kj_io *io = export->target;
     KJ_TRY(os_error(export, kj_io_rename(io, names->dir, names->old), "renaming", names->dir));
@@ -119,6 +120,7 @@ static int swap(struct kj_export *export, const struct kj_export_names *names)
         (void)kj_io_rename(io, names->old, names->dir); /* or the next export does it */
         return kj_err_restore(&why);
     }
+    item->copied = false; /* it is the partition now */
     return sync_root(export);
 }
 
@@ -135,8 +137,7 @@ int kj_export_place(struct kj_export *export, struct kj_export_item *item)
         kj_export_drop(export, item);
         return 0;
     }
-    KJ_TRY(swap(export, &names));
-    item->copied = false;
+    KJ_TRY(swap(export, item, &names));
     return kj_export_remove(export->target, names.old);
 }
 

@@ -525,6 +525,30 @@ static void target_full(void **state)
     check_target();
 }
 
+static int fail_behind_rename(void *arg, const char *op, const char *path)
+{
+    bool *renamed = arg;
+    if (*renamed && strcmp(op, "sync_dir") == 0)
+        return EIO;
+    *renamed = *renamed || (strcmp(op, "rename") == 0 && kj_deleted_dir_parse(path));
+    return 0;
+}
+
+/* The copy has its place, only the flush of that failed: its log start stays written. */
+static void placed_but_not_flushed(void **state)
+{
+    (void)state;
+    bool renamed = false;
+    fill_source();
+    fill_target();
+    assert_err(export_with(NULL, 0, fail_behind_rename, &renamed), KAJA_ERR_KAFKA_STORAGE_ERROR);
+    assert_true(renamed);
+    assert_string_equal(different("events-0"), "");
+    check_between();
+    assert_ok(export_all());
+    check_target();
+}
+
 /* What a broker that was started in between has appended is not taken away. */
 static void changed_meanwhile(void **state)
 {
@@ -545,7 +569,7 @@ int main(void)
         CASE(all_topics),        CASE(named_topics),        CASE(topics_refused),
         CASE(open_ones_refused), CASE(directories_refused), CASE(nobody_comes_in),
         CASE(deaths),            CASE(between_the_renames), CASE(failures),
-        CASE(changed_meanwhile),   CASE(target_full),
+        CASE(changed_meanwhile), CASE(target_full), CASE(placed_but_not_flushed),
         CASE(log_start_behind_a_whole_segment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

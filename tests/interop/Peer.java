@@ -12,6 +12,7 @@
  *     commit TOPIC (GROUP OFFSET)...       for all its partitions; tx-...: in transactions, one of them aborted
  *     committed TOPIC GROUP...             "group partition offset"
  *     partitions COUNT                     of the keys on stdin, in hex, a line each
+ *     serde                                "TYPE HEX" lines on stdin: the value, and the bytes it becomes again
  *
  * A record is printed as "partition offset timestamp C|L key value header=value,...": bytes in hex behind
  * an x, null as "-". records.c prints the same of a kaja directory.
@@ -226,11 +227,63 @@ public class Peer {
 
     static void placement(int count) throws Exception {
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
+        for (String line; (line = in.readLine()) != null;)
+            out.println(Utils.toPositive(Utils.murmur2(bytes(line))) % count);
+    }
+
+    /* A float as the whole part of its 1024-fold: both languages print that alike. */
+    static String serde(String type, byte[] bytes) {
+        switch (type) {
+        case "int16": {
+            Short v = new ShortDeserializer().deserialize("t", bytes);
+            return v + " " + hex(new ShortSerializer().serialize("t", v));
+        }
+        case "int32": {
+            Integer v = new IntegerDeserializer().deserialize("t", bytes);
+            return v + " " + hex(new IntegerSerializer().serialize("t", v));
+        }
+        case "int64": {
+            Long v = new LongDeserializer().deserialize("t", bytes);
+            return v + " " + hex(new LongSerializer().serialize("t", v));
+        }
+        case "float": {
+            Float v = new FloatDeserializer().deserialize("t", bytes);
+            return (long) (v * 1024.0) + " " + hex(new FloatSerializer().serialize("t", v));
+        }
+        case "double": {
+            Double v = new DoubleDeserializer().deserialize("t", bytes);
+            return (long) (v * 1024.0) + " " + hex(new DoubleSerializer().serialize("t", v));
+        }
+        case "uuid": {
+            UUID v = new UUIDDeserializer().deserialize("t", bytes);
+            return String.format("%016x%016x", v.getMostSignificantBits(), v.getLeastSignificantBits()) + " "
+                + hex(new UUIDSerializer().serialize("t", v));
+        }
+        case "string": {
+            String v = new StringDeserializer().deserialize("t", bytes);
+            return v.codePointCount(0, v.length()) + " " + hex(new StringSerializer().serialize("t", v));
+        }
+        default: throw new IllegalArgumentException(type);
+        }
+    }
+
+    static byte[] bytes(String hex) {
+        byte[] bytes = new byte[hex.length() / 2];
+        for (int i = 0; i < bytes.length; i++)
+            bytes[i] = (byte) Integer.parseInt(hex.substring(2 * i, 2 * i + 2), 16);
+        return bytes;
+    }
+
+    static void serdes() throws Exception {
+        BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
         for (String line; (line = in.readLine()) != null;) {
-            byte[] key = new byte[line.length() / 2];
-            for (int i = 0; i < key.length; i++)
-                key[i] = (byte) Integer.parseInt(line.substring(2 * i, 2 * i + 2), 16);
-            out.println(Utils.toPositive(Utils.murmur2(key)) % count);
+            String type = line.substring(0, line.indexOf(' ')), answer;
+            try {
+                answer = serde(type, bytes(line.substring(line.indexOf(' ') + 1)));
+            } catch (org.apache.kafka.common.errors.SerializationException e) {
+                answer = "error";
+            }
+            out.println(type + " " + answer);
         }
     }
 
@@ -245,6 +298,7 @@ public class Peer {
         case "offsets": offsets(args[1], rest.get(0), rest.subList(1, rest.size())); break;
         case "commit": commit(args[1], rest.get(0), rest.subList(1, rest.size())); break;
         case "committed": committed(args[1], rest.get(0), rest.subList(1, rest.size())); break;
+        case "serde": serdes(); break;
         case "partitions": placement(Integer.parseInt(rest.get(0))); break;
         default: throw new IllegalArgumentException(args[0]);
         }

@@ -3,6 +3,7 @@
  * records [-w] DIR TOPIC read_uncommitted|read_committed [FROM-OFFSET | @FROM-TIMESTAMP]
  * records [-w] DIR TOPIC offsets TIMESTAMP...
  * records keys COUNT          the partition of each key on stdin, in hex, a line each
+ * records serde               "TYPE HEX" lines on stdin: the value, and the bytes it becomes again
  *
  * What Peer.java prints of a broker, of a directory; -w opens it for writing, so that it is recovered
  * and adopted if need be.
@@ -94,16 +95,82 @@ static void print_offsets(struct kaja_store *store, const char *topic, int32_t c
     }
 }
 
+static size_t from_hex(const char *hex, unsigned char *bytes)
+{
+    size_t len = strcspn(hex, "\n") / 2;
+    for (size_t i = 0; i < len; i++) {
+        char pair[3] = {hex[2 * i], hex[2 * i + 1], 0};
+        bytes[i] = (unsigned char)strtoul(pair, NULL, 16);
+    }
+    return len;
+}
+
+#define NUMBER(name, type, bytes, value)                                                           \
+    if (strcmp(what, #name) == 0) {                                                                \
+        type number;                                                                               \
+        if (kaja_decode_##name(in, len, &number) != 0)                                             \
+            return false;                                                                          \
+        printf("%" PRId64 " ", value);                                                             \
+        kaja_encode_##name(number, again);                                                         \
+        print_bytes(again, bytes);                                                                 \
+        return true;                                                                               \
+    }
+
+/* A float as the whole part of its 1024-fold, as Peer.java has it. False: it is refused. */
+static bool print_serde(const char *what, const unsigned char *in, size_t len)
+{
+    unsigned char again[KAJA_UUID_BYTES];
+    NUMBER(int16, int16_t, KAJA_INT16_BYTES, (int64_t)number)
+    NUMBER(int32, int32_t, KAJA_INT32_BYTES, (int64_t)number)
+    NUMBER(int64, int64_t, KAJA_INT64_BYTES, number)
+    NUMBER(float, float, KAJA_FLOAT_BYTES, (int64_t)((double)number * 1024))
+    NUMBER(double, double, KAJA_DOUBLE_BYTES, (int64_t)(number * 1024))
+    if (strcmp(what, "uuid") == 0) {
+        uint8_t uuid[16];
+        if (kaja_decode_uuid(in, len, uuid) != 0)
+            return false;
+        for (size_t i = 0; i < sizeof uuid; i++)
+            printf("%02x", uuid[i]);
+        kaja_encode_uuid(uuid, again);
+        putchar(' ');
+        print_bytes(again, KAJA_UUID_BYTES);
+        return true;
+    }
+    char text[301];
+    const void *bytes;
+    size_t count;
+    int characters = 0;
+    if (kaja_decode_string(in, len, text, sizeof text) != 0)
+        return false;
+    for (size_t i = 0; i < len; i++)
+        characters += (text[i] & 0xc0) != 0x80;
+    printf("%d ", characters);
+    MUST(kaja_encode_string(text, &bytes, &count));
+    print_bytes(bytes, count);
+    return true;
+}
+
+static void print_serdes(void)
+{
+    char line[2 * 300 + 20];
+    while (fgets(line, sizeof line, stdin) != NULL) {
+        unsigned char bytes[300];
+        char *hex = strchr(line, ' ') + 1;
+        size_t len = from_hex(hex, bytes);
+        hex[-1] = 0;
+        printf("%s ", line);
+        if (!print_serde(line, bytes, len))
+            printf("error");
+        putchar('\n');
+    }
+}
+
 static void print_partitions(int32_t count)
 {
     char line[2 * 300 + 2];
     while (fgets(line, sizeof line, stdin) != NULL) {
         unsigned char key[300];
-        size_t len = strcspn(line, "\n") / 2;
-        for (size_t i = 0; i < len; i++) {
-            char pair[3] = {line[2 * i], line[2 * i + 1], 0};
-            key[i] = (unsigned char)strtoul(pair, NULL, 16);
-        }
+        size_t len = from_hex(line, key);
         printf("%" PRId32 "\n", kaja_partition_for_key(key, len, count));
     }
 }
@@ -112,6 +179,10 @@ int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "keys") == 0) {
         print_partitions((int32_t)atoi(argv[2]));
+        return 0;
+    }
+    if (argc == 2 && strcmp(argv[1], "serde") == 0) {
+        print_serdes();
         return 0;
     }
     bool writable = argc > 1 && strcmp(argv[1], "-w") == 0;

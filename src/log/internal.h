@@ -18,8 +18,10 @@
  * A handle's own view (struct kj_log) may lag: its list of segments follows CHANGES, its producer
  * state follows END, both when they are needed.
  *
- * Locks: append_lock around the append lock between processes; prepare_lock around the prepare lock;
- * segments_lock for the list and the fields of segments marked (s); the file cache's own lock for (f).
+ * Locks: `locking` around the append lock between processes: who waits for that holds no mutex, and
+ * no other thread waits with him. append_lock inside of it, and alone for the state that an append
+ * has; prepare_lock around the prepare lock; segments_lock for the list and the fields of segments
+ * marked (s); the file cache's own lock for (f).
  */
 #ifndef KJ_LOG_INTERNAL_H
 #define KJ_LOG_INTERNAL_H
@@ -80,6 +82,9 @@ struct kj_log {
     kj_log_news_callback *news;
     void *news_arg;
 
+    struct kj_lock locking_lock; /* leaf: guards locking */
+    struct kj_cond locking_cond;
+    bool locking; /* a thread of this handle has the append lock, or waits for it */
     struct kj_lock append_lock;
     kj_atomic_u64 own_end; /* (append_lock) END behind the last append of this handle */
     struct kj_log_config config; /* written under append_lock and segments_lock, read under either */
@@ -171,7 +176,13 @@ int kj_log_poison_error(struct kj_log *log);
 /* Takes append_lock and the append lock; checks id, state, poison (unless poison_ok); finishes what a
  * dead holder left; brings the list of segments up to date. */
 int kj_log_lock(struct kj_log *log, bool poison_ok);
+/* LOCK_TIMED_OUT after wait_ns. since_ns: when the caller began to try, for the error. */
+int kj_log_lock_within(struct kj_log *log, bool poison_ok, int64_t wait_ns, int64_t since_ns);
 void kj_log_unlock(struct kj_log *log);
+/* The two locks alone, for a partition that may not be loaded. */
+int kj_log_lock_words(struct kj_log *log);
+/* Who does it beside other things waits so long, and comes again. */
+enum { KJ_LOG_SOON_NS = 10000000 };
 /* Finishes or undoes the change of a dead holder. Append lock held. */
 int kj_intent_settle(struct kj_log *log);
 /* Zeroes [pos, reach) of the active segment and takes FLUSH_WANTED back to END. */

@@ -71,6 +71,8 @@ int kj_log_new(const struct kj_log_options *options, struct kj_log **ret_log)
     log->last_time_end = -1;
     log->producers_end = -1;
     log->seen_changes = UINT64_MAX;
+    kj_lock_init(&log->locking_lock, KJ_RANK_LEAF);
+    kj_cond_init(&log->locking_cond);
     kj_lock_init(&log->append_lock, KJ_RANK_LOG_APPEND);
     kj_lock_init(&log->prepare_lock, KJ_RANK_LOG_PREPARE);
     kj_lock_init(&log->list_lock, KJ_RANK_LOG_LIST);
@@ -91,6 +93,8 @@ void kj_log_free(struct kj_log *log)
     kj_producers_free(log->producers);
     kj_epochs_free(&log->epochs);
     kj_buffer_free(&log->plain);
+    kj_lock_destroy(&log->locking_lock);
+    kj_cond_destroy(&log->locking_cond);
     kj_lock_destroy(&log->append_lock);
     kj_lock_destroy(&log->prepare_lock);
     kj_lock_destroy(&log->list_lock);
@@ -345,26 +349,51 @@ int kj_log_lock_error(struct kj_log *log, int os_errno, const char *which, enum 
                      log->topic, log->partition, -1, -1);
 }
 
-static int lock_words(struct kj_log *log)
+/* The turn of one thread of this handle: locks between processes do not keep threads apart. */
+static bool take_turn(struct kj_log *log, int64_t deadline_ns)
 {
-    if (!log->has_slot)
-        return 0;
-    if (log->env->read_only)
+    bool late = false;
+    kj_lock_acquire(&log->locking_lock);
+    while (log->locking && !late)
+        late = !kj_cond_wait_until(&log->locking_cond, &log->locking_lock, deadline_ns);
+    bool ours = !log->locking;
+    log->locking = true;
+    kj_lock_release(&log->locking_lock);
+    return ours;
+}
+
+static void end_turn(struct kj_log *log)
+{
+    kj_lock_acquire(&log->locking_lock);
+    log->locking = false;
+    kj_cond_signal(&log->locking_cond);
+    kj_lock_release(&log->locking_lock);
+}
+
+static int lock_words(struct kj_log *log, int64_t wait_ns, int64_t since_ns)
+{
+    if (log->has_slot && log->env->read_only)
         return kj_err(KAJA_ERR_READ_ONLY, "the directory was opened read-only");
-    int64_t deadline = kj_mono_ns(log->env->clock) + log->env->lock_timeout_ns;
-    int os = kj_shared_lock(log->env->shared, kj_append_lock(log->slot_number), KJ_LOCK_EXCLUSIVE,
-                            log->slot + KJ_SLOT_APPEND_WAITERS, deadline);
+    int64_t deadline_ns = kj_mono_ns(log->env->clock) + wait_ns;
+    int os = take_turn(log, deadline_ns) ? 0 : EAGAIN;
+    if (os == 0 && log->has_slot) {
+        os = kj_shared_lock(log->env->shared, kj_append_lock(log->slot_number), KJ_LOCK_EXCLUSIVE,
+                            log->slot + KJ_SLOT_APPEND_WAITERS, deadline_ns);
+        if (os != 0)
+            end_turn(log);
+    }
     if (os != 0)
-        return kj_log_lock_error(log, os, "append", KJ_SLOT_OWNER, log->env->lock_timeout_ns);
-    kj_log_set_word(log, KJ_SLOT_OWNER, log->env->owner);
+        return kj_log_lock_error(log, os, "append", KJ_SLOT_OWNER,
+                                 kj_mono_ns(log->env->clock) - since_ns);
+    if (log->has_slot)
+        kj_log_set_word(log, KJ_SLOT_OWNER, log->env->owner);
+    kj_lock_acquire(&log->append_lock);
     return 0;
 }
 
-static void unlock_words(struct kj_log *log)
+int kj_log_lock_words(struct kj_log *log)
 {
-    if (log->has_slot)
-        kj_shared_unlock(log->env->shared, kj_append_lock(log->slot_number),
-                         log->slot + KJ_SLOT_APPEND_WAITERS);
+    return lock_words(log, log->env->lock_timeout_ns, kj_mono_ns(log->env->clock));
 }
 
 int kj_log_poison_error(struct kj_log *log)
@@ -379,14 +408,10 @@ int kj_log_poison_error(struct kj_log *log)
                      log->topic, log->partition, -1, -1);
 }
 
-int kj_log_lock(struct kj_log *log, bool poison_ok)
+int kj_log_lock_within(struct kj_log *log, bool poison_ok, int64_t wait_ns, int64_t since_ns)
 {
-    kj_lock_acquire(&log->append_lock);
-    int err = lock_words(log);
-    if (err != 0) {
-        kj_lock_release(&log->append_lock);
-        return err;
-    }
+    KJ_TRY(lock_words(log, wait_ns, since_ns));
+    int err = 0;
     if (kj_log_stale(log) || kj_log_word(log, KJ_SLOT_STATE) != KJ_SLOT_READY)
         err = stale_error(log);
     if (err == 0 && kj_log_word(log, KJ_SLOT_INTENT) != KJ_INTENT_NONE)
@@ -400,10 +425,19 @@ int kj_log_lock(struct kj_log *log, bool poison_ok)
     return err;
 }
 
+int kj_log_lock(struct kj_log *log, bool poison_ok)
+{
+    return kj_log_lock_within(log, poison_ok, log->env->lock_timeout_ns,
+                              kj_mono_ns(log->env->clock));
+}
+
 void kj_log_unlock(struct kj_log *log)
 {
-    unlock_words(log);
     kj_lock_release(&log->append_lock);
+    if (log->has_slot)
+        kj_shared_unlock(log->env->shared, kj_append_lock(log->slot_number),
+                         log->slot + KJ_SLOT_APPEND_WAITERS);
+    end_turn(log);
 }
 
 /* --- loading --- */
@@ -587,21 +621,17 @@ int kj_log_load(struct kj_log *log, int64_t recovery_point, int64_t log_start)
         return load_read_only(log, recovery_point, log_start);
     if (kj_log_word(log, KJ_SLOT_STATE) == KJ_SLOT_READY) /* the usual case: somebody did it */
         return kj_log_stale(log) ? stale_error(log) : kj_segments_refresh(log);
-    kj_lock_acquire(&log->append_lock);
-    int err = lock_words(log);
-    if (err == 0) {
-        bool recover;
-        err = load_locked(log, recovery_point, log_start, &recover);
-        /* The marker said clean, the files say otherwise: believe the files. Still alone, as nobody
-         * uses a partition that is not READY. */
-        if (err == 0 && recover) {
-            err = kj_log_recover(log, 0, log_start);
-            if (err == 0)
-                kj_log_tell_shorter(log, recovery_point, kj_log_end(log));
-        }
-        unlock_words(log);
+    bool recover;
+    KJ_TRY(kj_log_lock_words(log));
+    int err = load_locked(log, recovery_point, log_start, &recover);
+    /* The marker said clean, the files say otherwise: believe the files. Still alone, as nobody
+     * uses a partition that is not READY. */
+    if (err == 0 && recover) {
+        err = kj_log_recover(log, 0, log_start);
+        if (err == 0)
+            kj_log_tell_shorter(log, recovery_point, kj_log_end(log));
     }
-    kj_lock_release(&log->append_lock);
+    kj_log_unlock(log);
     return err;
 }
 

@@ -164,7 +164,7 @@ bool kj_log_flush_due(struct kj_log *log);
 bool kj_log_flush_messages_due(struct kj_log *log);
 /* flush.ms; INT64_MAX: never. */
 int64_t kj_log_flush_ms(struct kj_log *log);
-/* Catches up first. */
+/* Catches up first. Waits for an append of this handle that is going on, for no other process. */
 int kj_log_last_stable(struct kj_log *log, int64_t *ret_offset);
 
 /* --- reading (log/read.c) --- */
@@ -229,7 +229,7 @@ int kj_log_flush_to(struct kj_log *log, int64_t end, int64_t deadline_ns);
 
 /* --- housekeeping (log/retention.c, log/prepare.c, log/close.c) --- */
 
-/* One pass of log start, size and time. *ret_bytes: freed. */
+/* One pass of log start, size and time. *ret_bytes: freed. LOCK_TIMED_OUT after 100 ms. */
 int kj_log_retain(struct kj_log *log, int64_t *ret_bytes);
 /* offset -1: the high watermark. OFFSET_OUT_OF_RANGE. Policy is the caller's to check. */
 int kj_log_delete_records(struct kj_log *log, int64_t offset, int64_t *ret_log_start);

@@ -142,7 +142,9 @@ int kj_log_retain(struct kj_log *log, int64_t *ret_bytes)
 {
     struct pass pass = {.now_ms = kj_wall_ms(log->env->clock), .new_start = -1};
     int64_t freed = 0;
-    KJ_TRY(kj_log_lock(log, true));
+    /* The worker comes here, which has more to do than to wait for a process that is stopped. */
+    KJ_TRY(kj_log_lock_within(log, true, 10 * (int64_t)KJ_LOG_SOON_NS,
+                              kj_mono_ns(log->env->clock)));
     pass.limit = kj_log_high_watermark(log);
     int err = find_new_start(log, &pass);
     if (err == 0 && pass.all && !kj_log_poisoned(log)) {

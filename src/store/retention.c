@@ -28,8 +28,9 @@ void kj_retain_log(struct kj_store *store, struct kj_log *log, const char *topic
                 store, KJ_METRIC_SEGMENTS_DELETED,
                 (uint64_t)(before.segment_count - after.segment_count + (after.bytes == 0)));
     }
-    /* A topic that was deleted meanwhile needs no retention. */
-    if (err != 0 && err != KAJA_ERR_UNKNOWN_TOPIC_ID)
+    /* A topic that was deleted meanwhile needs no retention; where somebody appends all the time,
+     * or is stopped in the middle of it, the next pass will come. */
+    if (err != 0 && err != KAJA_ERR_UNKNOWN_TOPIC_ID && err != KAJA_ERR_LOCK_TIMED_OUT)
         kj_store_background_error(store, err, topic, partition);
     if (err != 0)
         kj_err_clear();

@@ -371,6 +371,62 @@ static void a_stopped_flush_delays_only_its_partition(void **state)
     assert_ok(kj_store_close(stopped));
 }
 
+static void *append_one(void *arg)
+{
+    struct order_thread *t = arg;
+    t->err = append_text(t->p[0], "x", false, NULL);
+    return NULL;
+}
+
+/* A neighbour that was stopped in the middle of an append: while one thread waits for it the others
+ * of the handle look at the partition, and do the work of the step, without waiting. */
+static void looks_do_not_wait_beside_a_stopped_append(void **state)
+{
+    const struct temp_dir *dir = *state;
+    struct kj_store_options options = test_options(dir->path);
+    struct kj_store *stopped, *store;
+    pthread_t ids[2];
+    char owner[64];
+    assert_ok(kj_store_open(&options, &stopped));
+    options.lock_timeout_ms = 1500;
+    assert_ok(kj_store_open(&options, &store));
+    assert_ok(kj_topic_create(stopped, "t", 1, NULL, 0));
+    struct kj_topic *topic = topic_of(stopped, "t"), *written = topic_of(store, "t");
+    struct kj_partition *partition = partition_of(written, 0);
+    struct kj_log *log = kj_partition_log(partition);
+    assert_ok(append_text(partition, "x", false, NULL));
+    assert_ok(kj_partition_hold(partition_of(topic, 0)));
+
+    struct order_thread waiting[2] = {{store, {partition, NULL}, 0}, {store, {partition, NULL}, 0}};
+    int64_t began_ns = now();
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&ids[i], NULL, append_one, &waiting[i]), 0);
+    nap_ms(50);
+    int64_t stable;
+    assert_ok(kj_log_last_stable(log, &stable));
+    assert_int_equal(stable, 1);
+    kj_store_relaxed(&partition->config_seen, 12345); /* new properties are put into force */
+    store->next_tick_ns = 0;
+    assert_ok(kj_store_step(store));
+    assert_true(now() - began_ns < 700000000);
+    (void)snprintf(owner, sizeof owner, "process %d (handle %u)", (int)getpid(),
+                   stopped->handle_number);
+    assert_err(append_text(partition, "x", false, NULL), KAJA_ERR_LOCK_TIMED_OUT);
+    assert_non_null(strstr(kaja_error_detail(), owner));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(pthread_join(ids[i], NULL), 0);
+        assert_int_equal(waiting[i].err, KAJA_ERR_LOCK_TIMED_OUT);
+    }
+    /* All together had one timeout, not each in turn. */
+    assert_true(now() - began_ns < 3000000000);
+    kj_partition_let_go(partition_of(topic, 0));
+    assert_ok(append_text(partition, "x", false, NULL));
+    kj_topic_release(topic);
+    kj_topic_release(written);
+    assert_ok(kj_store_close(store));
+    assert_ok(kj_store_close(stopped));
+}
+
 static int append_durable_and_die(void *arg)
 {
     struct kj_store_options options = test_options(arg);
@@ -911,6 +967,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_full_directory_says_so, setup, teardown),
         cmocka_unit_test_setup_teardown(events_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(a_stopped_flush_delays_only_its_partition, setup, teardown),
+        cmocka_unit_test_setup_teardown(looks_do_not_wait_beside_a_stopped_append, setup, teardown),
         cmocka_unit_test_setup_teardown(flush_messages_flushes, setup, teardown),
         cmocka_unit_test_setup_teardown(flush_messages_is_not_forgotten, setup, teardown),
         cmocka_unit_test_setup_teardown(flush_ms_flushes_in_time, setup, teardown),

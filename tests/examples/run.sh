@@ -19,6 +19,13 @@ check 'job 0: wash\ndone 0: 1\njob 1: dry\ndone 1: 2\n' ./03_durable_queue "$tmp
 check '' ./03_durable_queue "$tmp/d" work
 check 'jobs 2: fold\n' ./03_durable_queue "$tmp/d" put fold
 check 'job 2: fold\ndone 2: 3\n' ./03_durable_queue "$tmp/d" work
+check 'sent 100000, dropped 0\n' ./04_fire_and_forget "$tmp/d" 100000
+check 'a: offset 0, on the disk\nb c: offset 1, on the disk\n' ./05_synchronous "$tmp/d" a 'b c'
+check '0 lines, 0 delivered, 0 failed\n' ./06_asynchronous "$tmp/d" </dev/null
+seq 20000 >"$tmp/lines"
+check '20000 lines, 20000 delivered, 0 failed\n' ./06_asynchronous "$tmp/d" <"$tmp/lines"
+check '1 lines, 1 delivered, 0 failed\n' \
+    sh -c '(printf un; sleep 0.1; printf ended) | ./06_asynchronous "$1"' - "$tmp/d"
 if ./02_consume "$tmp/none" 2>/dev/null; then
     echo "02_consume of a directory that is not there succeeds"
     exit 1

@@ -15,12 +15,14 @@ enum { RECOVERY_POINTS, HIGH_WATERMARKS, LOG_STARTS };
 /* --- locks --- */
 
 /* A lock file of a directory, with its byte or byte range's first taken exclusively. *ret_held: by
- * somebody else. */
-static int lock_file(struct kj_io *io, const char *name, uint64_t lock,
+ * somebody else. read_only: the file system is, so nobody can come in, and we only look. */
+static int lock_file(struct kj_io *io, const char *name, uint64_t lock, bool read_only,
                      struct kj_shared **ret_shared, bool *ret_held)
 {
-    const struct kj_shared_options options = {
-        .root_fd = io->root_fd, .lock_name = name, .clock = &kj_clock_system};
+    const struct kj_shared_options options = {.root_fd = io->root_fd,
+                                              .lock_name = name,
+                                              .read_only = read_only,
+                                              .clock = &kj_clock_system};
     struct kj_shared *shared;
     *ret_held = false;
     if (io->root_fd < 0)
@@ -28,15 +30,53 @@ static int lock_file(struct kj_io *io, const char *name, uint64_t lock,
     int os = kj_shared_open(&options, &shared);
     if (os != 0)
         return kj_err_os(os, "opening %s", name);
-    os = kj_shared_try_lock(shared, lock, KJ_LOCK_EXCLUSIVE);
-    /* Removed meanwhile: by a broker that stops. */
-    *ret_held = os == EAGAIN || (os == 0 && !kj_shared_lock_current(shared));
+    if (read_only) {
+        *ret_held = kj_shared_lock_held(shared, lock);
+    } else {
+        os = kj_shared_try_lock(shared, lock, KJ_LOCK_EXCLUSIVE);
+        /* Removed meanwhile: by a broker that stops. */
+        *ret_held = os == EAGAIN || (os == 0 && !kj_shared_lock_current(shared));
+    }
     if (os != 0 || *ret_held) {
         kj_shared_close(shared);
         return *ret_held ? 0 : kj_err_os(os, "locking %s", name);
     }
     *ret_shared = shared;
     return 0;
+}
+
+/* *ret_made: it was not there. Made by us, it has the right owner, should we die before it is
+ * removed again. */
+static int make_broker_lock(struct kj_io *io, const char *path, bool *ret_made)
+{
+    struct kj_file *file;
+    *ret_made = false;
+    if (io->root_fd < 0)
+        return 0;
+    int os = kj_io_open(io, ".lock", KJ_IO_WRITE | KJ_IO_CREATE | KJ_IO_EXCLUSIVE, &file);
+    *ret_made = os == 0;
+    if (os == 0)
+        kj_io_close(file);
+    return os == 0 || os == EEXIST ? 0 : kj_err_os(os, "making %s/.lock", path);
+}
+
+/* A broker's directory has none while it is stopped, and shall have none of ours behind: the broker
+ * may run as another user. */
+static int make_source_lock(struct kj_export *export)
+{
+    const struct kj_io_options options = {
+        .root = export->options.source, .backend = KJ_IO_POSIX, .keep_owner = true};
+    struct kj_io *io;
+    bool made;
+    int os = kj_io_create(&options, &io);
+    if (os != 0)
+        return kj_err_os(os, "opening %s", export->options.source);
+    int err = make_broker_lock(io, export->options.source, &made);
+    if (err == 0 && made)
+        export->source_lock = io;
+    else
+        kj_io_destroy(io);
+    return err;
 }
 
 static int broker_has(const char *path)
@@ -56,12 +96,17 @@ int kj_export_hold_source(struct kj_export *export, bool *ret_clean)
 {
     const char *path = export->options.source;
     struct kj_io_stat stat;
+    struct kj_io_fs fs;
     bool held, ours;
     KJ_TRY(kj_looks_like_ours(export->source, &ours)); /* or lock files would be made there */
     if (!ours)
         return kj_err(KAJA_ERR_NO_DIRECTORY,
                       "there is no kaja directory at %s: no catalog, no partition", path);
-    KJ_TRY(lock_file(export->source, KJ_LOCK_NAME, KJ_LOCK_DOOR, &export->door, &held));
+    int os = kj_io_fs(export->source, &fs);
+    if (os != 0)
+        return kj_err_os(os, "looking at the file system of %s", path);
+    KJ_TRY(lock_file(export->source, KJ_LOCK_NAME, KJ_LOCK_DOOR, fs.read_only, &export->door,
+                     &held));
     if (held)
         return in_use(path);
     /* Presence is not taken, only asked: those who read go by it. The door keeps it free. */
@@ -69,7 +114,9 @@ int kj_export_hold_source(struct kj_export *export, bool *ret_clean)
         kj_export_let_source(export);
         return in_use(path);
     }
-    int err = lock_file(export->source, ".lock", 0, &export->source_broker, &held);
+    int err = fs.read_only ? 0 : make_source_lock(export);
+    if (err == 0)
+        err = lock_file(export->source, ".lock", 0, fs.read_only, &export->source_broker, &held);
     if (err == 0 && held)
         err = broker_has(path);
     if (err != 0) {
@@ -82,9 +129,14 @@ int kj_export_hold_source(struct kj_export *export, bool *ret_clean)
 
 void kj_export_let_source(struct kj_export *export)
 {
+    if (export->source_broker != NULL && export->source_lock != NULL)
+        (void)kj_io_unlink(export->source_lock, ".lock");
     kj_shared_close(export->source_broker);
     kj_shared_close(export->door);
     export->source_broker = export->door = NULL;
+    if (export->source_lock != NULL)
+        kj_io_destroy(export->source_lock);
+    export->source_lock = NULL;
 }
 
 /* --- opening and closing --- */
@@ -104,20 +156,6 @@ static int open_root(const char *path, bool read_only, const struct kj_export_op
                          : kj_err(KAJA_ERR_LOG_DIR_NOT_FOUND,
                                   "there is no directory at %s: name the broker's log.dirs", path);
     return os == 0 ? 0 : kj_err_os(os, "opening %s", path);
-}
-
-/* Made by us, it has the right owner, should we die before it is removed again. */
-static int make_broker_lock(struct kj_export *export)
-{
-    struct kj_file *file;
-    if (export->target->root_fd < 0)
-        return 0;
-    int os =
-        kj_io_open(export->target, ".lock", KJ_IO_WRITE | KJ_IO_CREATE | KJ_IO_EXCLUSIVE, &file);
-    export->made_lock = os == 0;
-    if (os == 0)
-        kj_io_close(file);
-    return os == 0 || os == EEXIST ? 0 : kj_err_os(os, "making %s/.lock", export->options.target);
 }
 
 static int look_at_target(struct kj_export *export)
@@ -140,8 +178,8 @@ static int look_at_target(struct kj_export *export)
                       "%s has no meta.properties, so it is no broker's log directory: format it "
                       "(kafka-storage), start the broker once and create the topics there",
                       options->target);
-    KJ_TRY(make_broker_lock(export));
-    KJ_TRY(lock_file(export->target, ".lock", 0, &export->target_broker, &held));
+    KJ_TRY(make_broker_lock(export->target, options->target, &export->made_lock));
+    KJ_TRY(lock_file(export->target, ".lock", 0, false, &export->target_broker, &held));
     return held ? broker_has(options->target) : 0;
 }
 

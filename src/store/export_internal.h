@@ -36,7 +36,8 @@ struct kj_export {
     struct kj_shared *door;          /* of the source, while it is held */
     struct kj_shared *source_broker; /* the source's .lock */
     struct kj_shared *target_broker;
-    bool made_lock; /* the target's .lock was not there */
+    bool made_lock;            /* the target's .lock was not there */
+    struct kj_io *source_lock; /* to remove the source's .lock, which was not there; or NULL */
     struct kj_store *store;
     struct kj_export_items items;
     struct kj_checkpoint checkpoints[KJ_EXPORT_CHECKPOINTS];

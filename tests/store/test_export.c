@@ -204,6 +204,11 @@ static void log_start_behind_a_whole_segment(void **state)
     assert_ok(export_all());
     assert_string_equal(reports, "events-0 30..46 2 copied\n");
     assert_string_equal(shell("cat '%s/log-start-offset-checkpoint'", dst), "0\n1\nevents 0 30");
+    /* Its broker may run as another user than we. */
+    assert_false(exists(src, ".lock"));
+    broker_put(src, ".lock", "");
+    assert_ok(export_all());
+    assert_true(exists(src, ".lock"));
 }
 
 /* --- refusals --- */

@@ -58,6 +58,7 @@ struct kj_accumulator {
     uint64_t begun, done;
     int64_t retry_at_ns; /* no append before; 0: now */
     int64_t flush_at_ns; /* no flush before; 0: now */
+    int64_t busy_since_ns; /* appends are put off since then: another process holds the lock; 0 */
     int32_t attempts;    /* appends or flushes that failed in a row */
     uint32_t waiters;    /* senders that wait for one of its batches */
     struct kj_sequence sequence;

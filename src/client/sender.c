@@ -270,9 +270,12 @@ static int seal(struct kj_sender *sender, struct kj_send_batch *batch, struct kj
     return 0;
 }
 
-/* Seals and appends; each batch gets its error and offset. No lock is held. */
-static void append(struct kj_sender *sender, struct kj_send_batch **batches, size_t count)
+/* Seals and appends; each batch gets its error and offset. No lock is held. since_ns: since when
+ * the partition is busy; true: it still is, and the append is put off. -1: waits for it. */
+static bool append(struct kj_sender *sender, struct kj_send_batch **batches, size_t count,
+                   int64_t since_ns)
 {
+    bool busy = false;
     struct kj_append_batch appends[KJ_DRAIN_BATCHES_MAX];
     struct kj_send_batch *sealed[KJ_DRAIN_BATCHES_MAX];
     size_t sealed_count = 0;
@@ -292,7 +295,10 @@ static void append(struct kj_sender *sender, struct kj_send_batch **batches, siz
             sealed[sealed_count++] = batches[i];
     }
     int err = 0;
-    if (sealed_count > 0)
+    if (sealed_count > 0 && since_ns >= 0)
+        err = kj_partition_append_soon(sealed[0]->partition, appends, sealed_count,
+                                       KJ_APPEND_TRUSTED, since_ns, &busy);
+    else if (sealed_count > 0)
         err = kj_partition_append(sealed[0]->partition, appends, sealed_count, KJ_APPEND_TRUSTED);
     for (size_t i = 0; i < sealed_count; i++) {
         const struct kj_append_batch *done = &appends[i];
@@ -306,12 +312,14 @@ static void append(struct kj_sender *sender, struct kj_send_batch **batches, siz
     }
     if (drain != NULL)
         drain_put(sender, drain);
+    return busy;
 }
 
-/* Sorts the batches of one append by what became of them. Lock held. Topics of those that are done
- * go to topics; returns their number. */
+/* Sorts the batches of one append by what became of them; busy: it was put off. Lock held. Topics of
+ * those that are done go to topics; returns their number. */
 static size_t settle(struct kj_sender *sender, struct kj_accumulator *acc,
-                     struct kj_send_batch **batches, size_t count, struct kj_topic **topics)
+                     struct kj_send_batch **batches, size_t count, bool busy,
+                     struct kj_topic **topics)
 {
     size_t topic_count = 0;
     bool succeeded = false;
@@ -331,10 +339,10 @@ static size_t settle(struct kj_sender *sender, struct kj_accumulator *acc,
             bool late = expired(sender, batch, now);
             /* Behind a gap it was refused for that alone. */
             bool try_now = gap && misnumbered(batch);
-            if (!late && (try_now || batch->retries < sender->options.retries)) {
+            if (!late && (busy || try_now || batch->retries < sender->options.retries)) {
                 gap = gap || misnumbered(batch);
                 wait = wait || !try_now;
-                batch->retries += !try_now;
+                batch->retries += !try_now && !busy;
                 batch->state = KJ_SEND_CLOSED;
                 kj_batch_queue_push(&again, batch);
                 continue;
@@ -362,10 +370,10 @@ static size_t settle(struct kj_sender *sender, struct kj_accumulator *acc,
     if (wait) {
         /* The oldest has one more try when its time is up, and fails then and not later. */
         int64_t last = expires_at(sender, again.first);
-        acc->retry_at_ns = back_off(sender, acc, now);
+        acc->retry_at_ns = busy ? now + KJ_BUSY_LOOK_NS : back_off(sender, acc, now);
         acc->retry_at_ns = last < acc->retry_at_ns ? last : acc->retry_at_ns;
     }
-    if (again.count > 0)
+    if (again.count > 0 && !busy)
         kj_store_metric_add(sender->store, KJ_METRIC_PRODUCE_RETRIES, again.count);
     kj_batch_queue_unpop(&acc->closed, &again);
     kj_store_relaxed(&acc->queue, acc->closed.count);
@@ -391,8 +399,9 @@ static void count_accepted(struct kj_sender *sender, struct kj_send_batch **batc
 }
 
 /* One append. Lock held, and given up meanwhile. False: nothing was there to be taken, or the last
- * attempt failed a short while ago. */
-static bool drain_some(struct kj_sender *sender, struct kj_accumulator *acc)
+ * attempt failed a short while ago. patient: waits for another process that is at the partition;
+ * else the others come first. */
+static bool drain_some(struct kj_sender *sender, struct kj_accumulator *acc, bool patient)
 {
     struct kj_send_batch *batches[KJ_DRAIN_BATCHES_MAX];
     struct kj_topic *topics[KJ_DRAIN_BATCHES_MAX];
@@ -404,11 +413,15 @@ static bool drain_some(struct kj_sender *sender, struct kj_accumulator *acc)
     size_t count = kj_accumulator_take(acc, batches);
     if (count == 0)
         return false;
+    int64_t since_ns = acc->busy_since_ns;
     kj_lock_release(&acc->lock);
     count_accepted(sender, batches, count);
-    append(sender, batches, count);
+    if (since_ns == 0)
+        since_ns = kj_mono_ns(sender->clock);
+    bool busy = append(sender, batches, count, patient ? -1 : since_ns);
     kj_lock_acquire(&acc->lock);
-    size_t topic_count = settle(sender, acc, batches, count, topics);
+    acc->busy_since_ns = busy ? since_ns : 0;
+    size_t topic_count = settle(sender, acc, batches, count, busy, topics);
     if (topic_count > 0) {
         kj_lock_release(&acc->lock);
         release_topics(topics, topic_count);
@@ -424,7 +437,7 @@ void kj_sender_drain(struct kj_sender *sender, struct kj_accumulator *acc, bool 
     kj_lock_acquire(&acc->lock);
     if (!acc->draining) {
         acc->draining = true;
-        while (drain_some(sender, acc))
+        while (drain_some(sender, acc, own_flush))
             ;
         acc->draining = false;
         if (acc->closed.first != NULL || !own_flush)

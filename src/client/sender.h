@@ -87,8 +87,8 @@ bool kj_sender_woken(struct kj_sender *sender, uint64_t since);
 int64_t kj_sender_look_ns(const struct kj_sender *sender, int64_t deadline_ns);
 
 /* Appends what is closed (and the open batch if drain_wanted), unless another thread is at it,
- * which will then do it. own_flush: the caller sees to the flush of what is appended. Nothing may
- * be held. */
+ * which will then do it. own_flush: the caller sees to the flush of what is appended, and waits for
+ * another process that is at the partition; else that is put off. Nothing may be held. */
 void kj_sender_drain(struct kj_sender *sender, struct kj_accumulator *acc, bool own_flush);
 /* Flushes this partition's appended batches. acc->lock held, and given up meanwhile; the caller has
  * seen that nobody else is flushing. */

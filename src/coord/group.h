@@ -23,7 +23,8 @@
  * What the caller (client/) does:
  *
  *     kj_member_new
- *     each poll   kj_member_poll_seen; without a worker kj_member_tick when it is due;
+ *     each poll   kj_member_poll_enter, at its end kj_member_poll_seen;
+ *                 without a worker kj_member_tick when it is due;
  *                 kj_member_look: one load while nothing changed
  *                    NONE     kj_member_join
  *                    JOINED   others are still to come: go on with what is kept (cooperative), wait
@@ -41,6 +42,7 @@
 #define KJ_COORD_GROUP_H
 
 #include "coord/assign.h"
+#include "coord/group_state.h"
 #include "store/store.h"
 
 #include <stdbool.h>
@@ -119,7 +121,8 @@ int kj_member_look(struct kj_member *member, enum kj_member_state *ret_state);
  * partitions it owns from its last generation. May complete the rebalance: look afterwards.
  * In a stable group, a member (not the leader) that comes with the same as before changes nothing.
  * Makes __consumer_offsets if there is none.
- * FENCED_INSTANCE_ID (is fenced), INCONSISTENT_GROUP_PROTOCOL (no assignor that all have),
+ * UNKNOWN_MEMBER_ID (it was removed meanwhile: now it is LOST), FENCED_INSTANCE_ID (is fenced),
+ * INCONSISTENT_GROUP_PROTOCOL (no assignor that all have),
  * GROUP_MAX_SIZE_REACHED, LOCK_TIMED_OUT, OUT_OF_MEMORY, DISK_FULL (the control file cannot grow),
  * what looking up topics may give. After an error the member is where it was. */
 int kj_member_join(struct kj_member *member, const char *const *topics, size_t topic_count,
@@ -133,7 +136,7 @@ int kj_member_assignment(struct kj_member *member,
                          int32_t *ret_generation);
 
 /* Leaves the group at once (a static member too, if the caller calls it). 0 also if it was not in
- * the group. After LOCK_TIMED_OUT and the like it is out for itself, and the others find it dead. */
+ * the group. After LOCK_TIMED_OUT and the like it is out for itself; the others find it dead. */
 int kj_member_leave(struct kj_member *member);
 
 /* What is due: heartbeat, looking after the others, leaving when its owner did not poll for
@@ -144,8 +147,10 @@ int kj_member_leave(struct kj_member *member);
 int kj_member_tick(struct kj_member *member, int64_t *ret_next_due_ns);
 /* When the next tick is due, without doing it. */
 int64_t kj_member_next_due_ns(struct kj_member *member);
-/* Its owner is polling now. One store. */
+/* Its owner has polled: from now on rebalance_timeout_ms count. One store. */
 void kj_member_poll_seen(struct kj_member *member);
+/* Its owner is in a poll, however long that waits; ends with kj_member_poll_seen(). */
+void kj_member_poll_enter(struct kj_member *member);
 
 /* "" before the first join. Changes only in kj_member_join(); valid until then. */
 const char *kj_member_id(struct kj_member *member);
@@ -179,8 +184,6 @@ int kj_group_check_commit(void *arg);
 int kj_group_check_empty(void *arg);
 
 /* --- looking at groups from outside --- */
-
-enum kj_group_phase { KJ_GROUP_DEAD, KJ_GROUP_EMPTY, KJ_GROUP_PREPARING, KJ_GROUP_STABLE };
 
 struct kj_group_member_info {
     const char *member_id;

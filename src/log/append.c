@@ -396,16 +396,32 @@ static int fail_all(struct kj_append_batch *batches, size_t count, int err)
     return err;
 }
 
-int kj_log_append(struct kj_log *log, struct kj_append_batch *batches, size_t count,
-                  enum kj_append_origin origin)
+static int append_within(struct kj_log *log, struct kj_append_batch *batches, size_t count,
+                         enum kj_append_origin origin, int64_t wait_ns, int64_t since_ns)
 {
     int err = follow(log, batches, count);
     if (err == 0)
-        err = kj_log_lock(log, false);
+        err = kj_log_lock_within(log, false, wait_ns, since_ns);
     if (err != 0)
         return fail_all(batches, count, err);
     err = append_locked(log, batches, count, origin);
     kj_log_unlock(log);
+    return err;
+}
+
+int kj_log_append(struct kj_log *log, struct kj_append_batch *batches, size_t count,
+                  enum kj_append_origin origin)
+{
+    return append_within(log, batches, count, origin, log->env->lock_timeout_ns,
+                         kj_mono_ns(log->env->clock));
+}
+
+int kj_log_append_soon(struct kj_log *log, struct kj_append_batch *batches, size_t count,
+                       enum kj_append_origin origin, int64_t since_ns, bool *ret_busy)
+{
+    int err = append_within(log, batches, count, origin, KJ_LOG_SOON_NS, since_ns);
+    *ret_busy = err == KAJA_ERR_LOCK_TIMED_OUT &&
+                kj_mono_ns(log->env->clock) - since_ns < log->env->lock_timeout_ns;
     return err;
 }
 

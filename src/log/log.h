@@ -133,6 +133,11 @@ enum kj_append_origin {
  * the caller's to spread. Threads: any. Blocks: for the append lock (LOCK_TIMED_OUT). */
 int kj_log_append(struct kj_log *log, struct kj_append_batch *batches, size_t count,
                   enum kj_append_origin origin);
+/* The same for those who have other things to do: waits for some milliseconds. *ret_busy with
+ * LOCK_TIMED_OUT: it is to be tried again, as lock_timeout_ns have not passed since since_ns, when
+ * the caller tried first. */
+int kj_log_append_soon(struct kj_log *log, struct kj_append_batch *batches, size_t count,
+                       enum kj_append_origin origin, int64_t since_ns, bool *ret_busy);
 /* The same in steps, for those to whom the append lock means more (groups): hold takes it, a
  * poisoned partition's too; append_held appends as often as wanted; let_go gives it up. In between no
  * call on this log but the cheap ones and reading. Errors as kj_log_append(). */

@@ -453,8 +453,16 @@ void kj_partition_let_go(struct kj_partition *partition)
     kj_log_let_go(atomic_load(&partition->log));
 }
 
-int kj_partition_append(struct kj_partition *partition, struct kj_append_batch *batches,
-                        size_t count, enum kj_append_origin origin)
+bool kj_partition_busy(struct kj_partition *partition)
+{
+    return kj_shared_lock_held(kj_shared_of(partition->topic->store),
+                               kj_append_lock(partition->slot_number));
+}
+
+/* soon: with since_ns and ret_busy as kj_log_append_soon() has them. */
+static int append_within(struct kj_partition *partition, struct kj_append_batch *batches,
+                         size_t count, enum kj_append_origin origin, bool soon, int64_t since_ns,
+                         bool *ret_busy)
 {
     struct kj_store *store = partition->topic->store;
     struct kj_log *log = atomic_load(&partition->log);
@@ -472,12 +480,32 @@ int kj_partition_append(struct kj_partition *partition, struct kj_append_batch *
         return err;
     }
     int64_t high_watermark = kj_log_high_watermark(log);
-    err = kj_log_append(log, batches, count, origin);
+    if (soon)
+        err = kj_log_append_soon(log, batches, count, origin, since_ns, ret_busy);
+    else
+        err = kj_log_append(log, batches, count, origin);
+    if (*ret_busy)
+        return err; /* it is only put off */
     count_appended(store, batches, count);
     spread_news(partition, log, high_watermark, any_durable(batches, count));
     if (err == KAJA_ERR_DISK_FULL)
         kj_partition_queue(partition, KJ_WORK_RETAIN);
     return err;
+}
+
+int kj_partition_append(struct kj_partition *partition, struct kj_append_batch *batches,
+                        size_t count, enum kj_append_origin origin)
+{
+    bool busy = false;
+    return append_within(partition, batches, count, origin, false, 0, &busy);
+}
+
+int kj_partition_append_soon(struct kj_partition *partition, struct kj_append_batch *batches,
+                             size_t count, enum kj_append_origin origin, int64_t since_ns,
+                             bool *ret_busy)
+{
+    *ret_busy = false;
+    return append_within(partition, batches, count, origin, true, since_ns, ret_busy);
 }
 
 int kj_partition_delete_records(struct kj_partition *partition, int64_t offset,

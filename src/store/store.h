@@ -180,6 +180,10 @@ struct kj_topic *kj_partition_topic(const struct kj_partition *partition);
 /* Appends and wakes whoever waits for records. Does not wait for flushes. */
 int kj_partition_append(struct kj_partition *partition, struct kj_append_batch *batches,
                         size_t count, enum kj_append_origin origin);
+/* kj_log_append_soon(). */
+int kj_partition_append_soon(struct kj_partition *partition, struct kj_append_batch *batches,
+                             size_t count, enum kj_append_origin origin, int64_t since_ns,
+                             bool *ret_busy);
 
 /* The same in steps: hold takes the append lock (of a poisoned partition too), append_held appends
  * and wakes, let_go gives the lock up. For coord/, to whom it is the lock of a group: in between

@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FAKE_PARTITIONS = 64, FAKE_BATCHES = 100000 };
+enum { FAKE_PARTITIONS = 64, FAKE_BATCHES = 100000, FAKE_LOCK_TIMEOUT_NS = 300000000 };
 
 struct fake_batch {
     uint8_t *bytes;
@@ -92,6 +92,8 @@ struct kj_store {
     kj_atomic_u64 flushes, flushed_partitions;
     kj_atomic_u64 pokes;
     kj_atomic_u64 hold; /* while not 0, appends wait */
+    kj_atomic_u64 busy; /* 1 + the partition whose append lock another process holds */
+    kj_atomic_u64 busy_appends; /* that were put off */
     pthread_mutex_t flush_lock;
     kj_atomic_u64 metrics[KJ_METRIC_COUNT];
     kj_atomic_u64 views; /* held now */
@@ -413,6 +415,22 @@ int kj_store_flush(struct kj_store *store, struct kj_partition *const *partition
                 kj_store_release(&partitions[i]->log.durable, ends[i]);
     }
     pthread_mutex_unlock(&store->flush_lock);
+    return err;
+}
+
+int kj_partition_append_soon(struct kj_partition *partition, struct kj_append_batch *batches,
+                             size_t count, enum kj_append_origin origin, int64_t since_ns,
+                             bool *ret_busy)
+{
+    int64_t waited_ns = kj_mono_ns(&kj_clock_system) - since_ns;
+    if (fake == NULL || kj_load_acquire(&fake->busy) != 1 + (uint64_t)partition->log.number)
+        return kj_partition_append(partition, batches, count, origin);
+    fake_sleep_us(1000);
+    kj_fetch_add(&fake->busy_appends, 1);
+    *ret_busy = waited_ns < FAKE_LOCK_TIMEOUT_NS;
+    int err = kj_err(KAJA_ERR_LOCK_TIMED_OUT, "it is stopped");
+    for (size_t i = 0; i < count; i++)
+        batches[i].ret_error = err;
     return err;
 }
 

@@ -937,6 +937,55 @@ static void test_retries(void **state)
     finish(&s);
 }
 
+static void wait_for_reports(struct setup *s, const struct seen *seen, uint64_t count,
+                             int64_t deadline_ns)
+{
+    while (seen->count < count && kj_mono_ns(&kj_clock_system) < deadline_ns)
+        assert_ok(kj_producer_poll(s->producer, 5, NULL));
+}
+
+/* A process that was stopped in the middle of an append holds up its partition, and not the worker:
+ * what is for others goes on. It is no failure before the lock's timeout is over. */
+static void test_busy_partition(void **state)
+{
+    (void)state;
+    for (int worker = 0; worker < 2; worker++) {
+        struct setup s;
+        struct seen seen = {.count = 0}, others = {.count = 0};
+        begin(&s, worker == 1, 2);
+        s.options.retries = 0;
+        s.options.acks = 1;
+        s.options.batch_bytes = 100; /* most are closed by the produce() of the next */
+        open_producer(&s);
+        struct kaja_record record = record_of(0, "x", 1), other = record_of(1, "y", 1);
+        kj_store_release(&s.store->busy, 1);
+        int64_t began_ns = kj_mono_ns(&kj_clock_system);
+        for (int i = 0; i < 20; i++)
+            assert_ok(kj_producer_produce(s.producer, &record, note, &seen));
+        for (int i = 0; i < 20; i++)
+            assert_ok(kj_producer_produce(s.producer, &other, note, &others));
+        wait_for_reports(&s, &others, 20, began_ns + FAKE_LOCK_TIMEOUT_NS / 2);
+        assert_int_equal(others.count, 20);
+        assert_int_equal(seen.count, 0);
+        assert_true(s.store->busy_appends > 0 && s.store->busy_appends < 10); /* looks, no loop */
+        kj_store_release(&s.store->busy, 0);
+        wait_for_reports(&s, &seen, 20, began_ns + 10000000000);
+        assert_int_equal(seen.count, 20);
+        assert_int_equal(seen.failed, 0);
+        assert_int_equal(s.store->metrics[KJ_METRIC_PRODUCE_RETRIES], 0);
+
+        kj_store_release(&s.store->busy, 1);
+        began_ns = kj_mono_ns(&kj_clock_system);
+        assert_ok(kj_producer_produce(s.producer, &record, note, &seen));
+        wait_for_reports(&s, &seen, 21, began_ns + 10000000000);
+        assert_int_equal(seen.failed, 1);
+        assert_int_equal(seen.error, KAJA_ERR_LOCK_TIMED_OUT);
+        assert_true(kj_mono_ns(&kj_clock_system) - began_ns >= FAKE_LOCK_TIMEOUT_NS);
+        kj_store_release(&s.store->busy, 0);
+        finish(&s);
+    }
+}
+
 /* A wait between two tries does not outlast delivery.timeout.ms. */
 static void test_delivery_timeout_cuts_backoff(void **state)
 {
@@ -1459,6 +1508,7 @@ int main(void)
         cmocka_unit_test(test_epochs_run_out),
         cmocka_unit_test(test_delivery_timeout),
         cmocka_unit_test(test_retries),
+        cmocka_unit_test(test_busy_partition),
         cmocka_unit_test(test_delivery_timeout_cuts_backoff),
         cmocka_unit_test(test_flush_fails),
         cmocka_unit_test(test_close_with_pending),

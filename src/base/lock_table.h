@@ -14,7 +14,7 @@ KJ_LOCK(CATALOG,     5, "one change of the catalog by one handle, nested around 
 KJ_LOCK(STORE,      10, "a store handle's list of topics, partitions and tasks")
 KJ_LOCK(PRODUCER,   20, "a producer's table of topics and partitions")
 KJ_LOCK(OPEN_BATCH, 30, "the batches of one partition of one producer")
-KJ_LOCK(LOG_APPEND, 50, "appending to one partition of one handle, nested around its append lock between processes")
+KJ_LOCK(LOG_APPEND, 50, "appending to one partition of one handle, inside its append lock between processes")
 KJ_LOCK(LOG_PREPARE, 55, "making pages ready behind the end of one partition, against its roll")
 KJ_LOCK(LOG_LIST,   58, "reading the directory of one partition anew")
 KJ_LOCK(LOG_SEGMENTS, 60, "the list of segments of one partition of one handle")

@@ -223,11 +223,10 @@ static int create_locked(struct kj_store *store, struct kj_catalog *catalog, con
     return make_new_partitions(store, catalog, topic);
 }
 
-int kj_topic_create(struct kj_store *store, const char *name, int32_t partition_count,
-                    const struct kj_property *properties, size_t property_count)
+int kj_topic_create_internal(struct kj_store *store, const char *name, int32_t partition_count,
+                             const struct kj_property *properties, size_t property_count)
 {
     struct kj_catalog *catalog;
-    KJ_TRY(check_modifiable(name));
     kj_lock_acquire(&store->lock);
     int32_t count = partition_count == -1 ? store->options.num_partitions : partition_count;
     kj_lock_release(&store->lock);
@@ -238,6 +237,13 @@ int kj_topic_create(struct kj_store *store, const char *name, int32_t partition_
     kj_change_end(store, catalog);
     KJ_TRY(err);
     return kj_store_sync(store);
+}
+
+int kj_topic_create(struct kj_store *store, const char *name, int32_t partition_count,
+                    const struct kj_property *properties, size_t property_count)
+{
+    KJ_TRY(check_modifiable(name));
+    return kj_topic_create_internal(store, name, partition_count, properties, property_count);
 }
 
 int kj_topic_add_partitions(struct kj_store *store, const char *name, int32_t partition_count)

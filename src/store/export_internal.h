@@ -10,8 +10,6 @@
 #include "store/export.h"
 #include "store/internal.h"
 
-#define KJ_OFFSETS_TOPIC "__consumer_offsets"
-
 /* One partition of the target. */
 struct kj_export_item {
     char topic[KJ_TOPIC_NAME_MAX + 1];

@@ -79,6 +79,9 @@ struct kj_store_options {
     void *shared_sim_arg;
 };
 
+/* The internal topic of committed offsets. */
+#define KJ_OFFSETS_TOPIC "__consumer_offsets"
+
 struct kj_store;
 struct kj_topic;     /* one incarnation of a topic as this handle knows it; refcounted */
 struct kj_partition; /* lives as long as its topic */
@@ -157,6 +160,9 @@ uint64_t kj_store_catalog_generation(struct kj_store *store);
 
 int kj_topic_create(struct kj_store *store, const char *name, int32_t partition_count,
                     const struct kj_property *properties, size_t property_count);
+/* The same for an internal topic, which nobody else may make. */
+int kj_topic_create_internal(struct kj_store *store, const char *name, int32_t partition_count,
+                             const struct kj_property *properties, size_t property_count);
 int kj_topic_delete(struct kj_store *store, const char *name);
 int kj_topic_add_partitions(struct kj_store *store, const char *name, int32_t partition_count);
 /* Own properties of a topic, or the directory's (name NULL). Strings: kj_free_properties(). */

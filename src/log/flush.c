@@ -140,6 +140,14 @@ static int sync_closed(struct kj_log *log, struct kj_segment *segment)
     return kj_segment_sync_indexes(segment);
 }
 
+/* The error of a file that retention, of another process perhaps, removed just now: what ends at or
+ * below the log start needs no flush. */
+static bool deleted_below(struct kj_log *log, int64_t end)
+{
+    return kj_log_start(log) >= end && !kj_log_poisoned(log) && !kj_log_stale(log) &&
+           kj_log_gone(log->env->shared, false) == 0;
+}
+
 /* Closed segments that may have bytes in the page cache only, and the directory. */
 static int sync_older(struct kj_log *log, int64_t active_base)
 {
@@ -156,8 +164,10 @@ static int sync_older(struct kj_log *log, int64_t active_base)
         if (segment->base_offset < active_base)
             err = sync_closed(log, segment);
         kj_segment_release(segment);
-        if (err != 0)
+        if (err != 0 && !deleted_below(log, next))
             return err;
+        if (err != 0)
+            kj_err_clear();
         base = next;
     }
     int os = kj_io_sync_dir(log->env->io, log->dir);
@@ -170,7 +180,7 @@ static int sync_older(struct kj_log *log, int64_t active_base)
     return 0;
 }
 
-static int begin(struct kj_log *log, struct kj_log_flush *flush)
+static int begin_once(struct kj_log *log, struct kj_log_flush *flush)
 {
     if (kj_log_stale(log))
         return kj_err(KAJA_ERR_UNKNOWN_TOPIC_ID, "topic %s was deleted", log->topic);
@@ -202,6 +212,20 @@ static int begin(struct kj_log *log, struct kj_log_flush *flush)
     }
     flush->pin = active;
     return 0;
+}
+
+static int begin(struct kj_log *log, struct kj_log_flush *flush)
+{
+    enum { TRIES = 8 }; /* each time a segment was begun, and all before it deleted */
+    int err = begin_once(log, flush);
+    for (int i = 0; i < TRIES && err != 0; i++) {
+        int64_t active_base = (int64_t)kj_log_word(log, KJ_SLOT_ACTIVE_BASE);
+        if (active_base == flush->active_base || !deleted_below(log, active_base))
+            break;
+        kj_err_clear();
+        err = begin_once(log, flush);
+    }
+    return err;
 }
 
 /* The same as kj_log_flush_begin(); *ret_done: see enter(). */
@@ -243,6 +267,10 @@ int kj_log_flush_end(struct kj_log_flush *flush, int sync_errno)
             err = poisoned_error(log);
         } else if (hides) {
             err = kj_log_verify_direct(log, from, opened_end);
+            if (err != 0 && deleted_below(log, flush->end)) {
+                kj_err_clear();
+                err = 0;
+            }
         }
         /* Behind the sync: if the files still have their names now, they had them then. */
         if (err == 0)

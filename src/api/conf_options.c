@@ -203,6 +203,76 @@ int kj_conf_producer_options(const struct kaja_conf *conf, struct kj_producer_op
     return 0;
 }
 
+/* Kafka's names and those of its classes. */
+static int assignor_named(const char *name, size_t len, enum kj_assignor *ret_assignor)
+{
+    static const struct {
+        const char *class_name;
+        enum kj_assignor assignor;
+    } classes[] = {
+        {"org.apache.kafka.clients.consumer.RangeAssignor", KJ_ASSIGNOR_RANGE},
+        {"org.apache.kafka.clients.consumer.RoundRobinAssignor", KJ_ASSIGNOR_ROUNDROBIN},
+        {"org.apache.kafka.clients.consumer.StickyAssignor", KJ_ASSIGNOR_STICKY},
+        {"org.apache.kafka.clients.consumer.CooperativeStickyAssignor",
+         KJ_ASSIGNOR_COOPERATIVE_STICKY},
+    };
+    if (kj_assignor_parse(name, len, ret_assignor))
+        return 0;
+    for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++)
+        if (strlen(classes[i].class_name) == len && memcmp(classes[i].class_name, name, len) == 0) {
+            *ret_assignor = classes[i].assignor;
+            return 0;
+        }
+    return kj_err(KAJA_ERR_INVALID_CONFIG,
+                  "partition.assignment.strategy: there is no \"%.*s\"; allowed: range, "
+                  "roundrobin, sticky, cooperative-sticky",
+                  (int)(len < 100 ? len : 100), name);
+}
+
+static int settle_assignors(const char *list, struct kj_member_options *member)
+{
+    member->assignor_count = 0;
+    for (const char *at = list; *at != '\0';) {
+        at += strspn(at, ", ");
+        size_t len = strcspn(at, ", ");
+        enum kj_assignor assignor;
+        if (len == 0)
+            break;
+        KJ_TRY(assignor_named(at, len, &assignor));
+        at += len;
+        for (size_t i = 0; i < member->assignor_count; i++)
+            if (member->assignors[i] == assignor)
+                return kj_err(KAJA_ERR_INVALID_CONFIG,
+                              "partition.assignment.strategy names an assignor twice: %.100s", list);
+        member->assignors[member->assignor_count++] = assignor;
+    }
+    if (member->assignor_count == 0)
+        return kj_err(KAJA_ERR_INVALID_CONFIG, "partition.assignment.strategy is empty");
+    return 0;
+}
+
+/* Strings stay conf's. */
+static int settle_member(const struct kaja_conf *conf, struct kj_member_options *member)
+{
+    member->group_id = kj_conf_set_value(conf, "group.id");
+    if (member->group_id != NULL && member->group_id[0] == '\0')
+        return kj_err(KAJA_ERR_INVALID_GROUP_ID, "group.id is empty");
+    member->instance_id = kj_conf_set_value(conf, "group.instance.id");
+    if (member->instance_id != NULL && member->instance_id[0] == '\0')
+        return kj_err(KAJA_ERR_INVALID_CONFIG, "group.instance.id is empty");
+    const char *client_id = kj_conf_set_value(conf, "client.id");
+    member->client_id = client_id != NULL ? client_id : "";
+    KJ_TRY(settle_assignors(
+        value_of(conf, kj_conf_row_find("partition.assignment.strategy", KJ_SCOPE_CONSUMER)),
+        member));
+    if (member->heartbeat_interval_ms >= member->session_timeout_ms)
+        return kj_err(KAJA_ERR_CONFLICT,
+                      "heartbeat.interval.ms=%lld is not less than session.timeout.ms=%lld",
+                      (long long)member->heartbeat_interval_ms,
+                      (long long)member->session_timeout_ms);
+    return 0;
+}
+
 int kj_conf_consumer_options(const struct kaja_conf *conf, struct kj_consumer_options *ret_options)
 {
     struct kj_consumer_options options;
@@ -213,6 +283,7 @@ int kj_conf_consumer_options(const struct kaja_conf *conf, struct kj_consumer_op
         return kj_err(KAJA_ERR_INVALID_CONFIG,
                       "auto.offset.reset: \"%.100s\" is not valid; allowed: %s",
                       value_of(conf, row), row->info.valid);
+    KJ_TRY(settle_member(conf, &options.member));
     *ret_options = options;
     return 0;
 }

@@ -37,6 +37,12 @@ void kj_consumer_options_defaults(struct kj_consumer_options *options)
         .fetch_wait_max_ms = 500,
         .decompressed_bytes_max = 104857600,
         .memory_bytes_max = 0,
+        .member = {.client_id = "",
+                   .session_timeout_ms = 45000,
+                   .heartbeat_interval_ms = 3000,
+                   .rebalance_timeout_ms = 300000,
+                   .assignors = {KJ_ASSIGNOR_RANGE, KJ_ASSIGNOR_COOPERATIVE_STICKY},
+                   .assignor_count = 2},
     };
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/atomic.h"
 #include "base/err.h"
+#include "coord/group.h"
 #include "store/store.h"
 
 #include <stdbool.h>
@@ -35,6 +36,8 @@ struct kj_consumer_options {
     int64_t fetch_wait_max_ms;        /* fetch.max.wait.ms */
     size_t decompressed_bytes_max;    /* kaja.decompressed.max.bytes, of one batch */
     size_t memory_bytes_max; /* kaja.memory.max: that unreleased batches may pin; 0: no limit */
+    struct kj_member_options member; /* group.id and what goes with it; group_id NULL: no group. Its
+                                        strings need to live as long as kj_consumer_new() */
     kj_atomic_u64 *batches_out; /* counts batches that are out; outlives them; NULL: nobody asks */
 };
 /* Kafka's defaults. */

@@ -198,6 +198,16 @@ void kj_log_forget_producer(struct kj_log *log, int64_t producer_id)
     kj_lock_release(&log->append_lock);
 }
 
+int kj_log_open_producers(struct kj_log *log, struct kj_producers **ret_open)
+{
+    kj_lock_acquire(&log->append_lock);
+    int err = kj_log_catch_up(log, kj_log_end(log));
+    if (err == 0)
+        err = kj_producers_copy_open(log->producers, ret_open);
+    kj_lock_release(&log->append_lock);
+    return err;
+}
+
 int kj_log_last_stable(struct kj_log *log, int64_t *ret_offset)
 {
     kj_lock_acquire(&log->append_lock);

@@ -27,14 +27,14 @@ struct parts {
     int err;
 };
 
-/* Segments with their indexes, and snapshots: what is finished and Kafka's. */
+/* Segments with their indexes: what is finished and Kafka's. */
 static int note_part(void *arg, const char *name, enum kj_io_type type)
 {
     struct parts *parts = arg;
     struct part part;
     enum kj_file_suffix suffix;
     kj_file_name_parse(name, &part.kind, &suffix, &part.offset);
-    if (type != KJ_IO_FILE || suffix != KJ_SUFFIX_NONE || part.kind > KJ_FILE_SNAPSHOT)
+    if (type != KJ_IO_FILE || suffix != KJ_SUFFIX_NONE || part.kind > KJ_FILE_TXNINDEX)
         return 0;
     void *items = parts->items;
     parts->err = kj_grow(&items, &parts->capacity, parts->count + 1, sizeof *parts->items);
@@ -125,6 +125,7 @@ int kj_export_look(struct kj_io *io, const char *dir, int64_t start,
 struct copying {
     struct kj_io *from, *to;
     const char *from_dir, *dir;
+    int64_t end;
     int32_t newest;          /* epoch that the target knows */
     struct kj_epochs epochs; /* of the copy */
     struct kj_export_counts counts;
@@ -204,28 +205,67 @@ static int copy_part(struct copying *copying, const struct part *part)
     return err;
 }
 
-static int copy_parts(struct copying *copying)
+/* *ret_at_end: a segment begins at the end. */
+static int copy_parts(struct copying *copying, bool *ret_at_end)
 {
     struct parts parts;
     KJ_TRY(list_parts(copying->from, copying->from_dir, &parts));
     int err = 0;
-    for (size_t i = 0; i < parts.count && err == 0; i++)
+    for (size_t i = 0; i < parts.count && err == 0; i++) {
         err = copy_part(copying, &parts.items[i]);
+        if (parts.items[i].kind == KJ_FILE_LOG && parts.items[i].offset == copying->end)
+            *ret_at_end = true;
+    }
     kj_free(parts.items);
     return err;
 }
 
-int kj_export_copy(struct kj_io *from, const char *from_dir, struct kj_io *to, const char *like,
-                   const char *dir, struct kj_export_counts *ret_counts)
+static int make_empty(struct copying *copying, enum kj_file_kind kind)
 {
-    struct copying copying = {.from = from, .to = to, .from_dir = from_dir, .dir = dir};
+    char path[KJ_PATH_MAX];
+    struct kj_file *file;
+    kj_file_path(path, copying->dir, kind, copying->end);
+    int os = kj_io_open(copying->to, path, KJ_IO_WRITE | KJ_IO_CREATE | KJ_IO_EXCLUSIVE, &file);
+    if (os != 0)
+        return kj_err_os(os, "making %s", path);
+    os = kj_io_sync(file);
+    kj_io_close(file);
+    return os == 0 ? 0 : kj_err_os(os, "flushing %s", path);
+}
+
+static int write_snapshot(struct copying *copying, const struct kj_producers *open)
+{
+    struct kj_producers *none = NULL;
+    if (open == NULL)
+        KJ_TRY(kj_producers_new(&none));
+    int err = kj_producers_write(open != NULL ? open : none, copying->to, copying->dir,
+                                 copying->end, true);
+    kj_producers_free(none);
+    return err;
+}
+
+static int copy_all(struct copying *copying, const struct kj_producers *open)
+{
+    bool at_end = false;
+    KJ_TRY(copy_parts(copying, &at_end));
+    for (int kind = KJ_FILE_LOG; kind <= KJ_FILE_TIMEINDEX && !at_end; kind++)
+        KJ_TRY(make_empty(copying, (enum kj_file_kind)kind));
+    return copying->end > 0 ? write_snapshot(copying, open) : 0;
+}
+
+int kj_export_copy(const struct kj_export_copy *what, struct kj_export_counts *ret_counts)
+{
+    struct kj_io *to = what->to;
+    const char *dir = what->dir;
+    struct copying copying = {
+        .from = what->from, .to = to, .from_dir = what->from_dir, .dir = dir, .end = what->end};
     struct kj_epochs known;
     uint8_t id[16];
-    KJ_TRY(kj_partition_metadata_read(to, like, id));
-    KJ_TRY(kj_epochs_read(to, like, &known));
+    KJ_TRY(kj_partition_metadata_read(to, what->like, id));
+    KJ_TRY(kj_epochs_read(to, what->like, &known));
     copying.newest = kj_epochs_last(&known);
     int os = kj_io_mkdir(to, dir);
-    int err = os == 0 ? copy_parts(&copying) : kj_err_os(os, "making %s", dir);
+    int err = os == 0 ? copy_all(&copying, what->open) : kj_err_os(os, "making %s", dir);
     if (err == 0)
         err = kj_epochs_write(to, dir, copying.epochs.count > 0 ? &copying.epochs : &known, true);
     if (err == 0)
@@ -274,26 +314,40 @@ static int same_log(struct kj_io *io, const char *one, const char *other, int64_
     return os == 0 ? 0 : kj_err_os(os, "comparing %s with %s", path, other_path);
 }
 
-static void keep_logs(struct parts *parts)
+/* An empty last one behind others says nothing about records. */
+static int list_logs(struct kj_io *io, const char *dir, struct parts *ret_parts)
 {
+    struct parts parts;
     size_t left = 0;
-    for (size_t i = 0; i < parts->count; i++)
-        if (parts->items[i].kind == KJ_FILE_LOG)
-            parts->items[left++] = parts->items[i];
-    parts->count = left;
+    char path[KJ_PATH_MAX];
+    struct kj_io_stat stat = {.size = 1};
+    KJ_TRY(list_parts(io, dir, &parts));
+    for (size_t i = 0; i < parts.count; i++)
+        if (parts.items[i].kind == KJ_FILE_LOG)
+            parts.items[left++] = parts.items[i];
+    parts.count = left;
+    if (left > 1) {
+        kj_file_path(path, dir, KJ_FILE_LOG, parts.items[left - 1].offset);
+        int os = kj_io_stat(io, path, &stat);
+        if (os != 0) {
+            kj_free(parts.items);
+            return kj_err_os(os, "looking at %s", path);
+        }
+        parts.count -= stat.size == 0;
+    }
+    *ret_parts = parts;
+    return 0;
 }
 
 int kj_export_same(struct kj_io *io, const char *one, const char *other, bool *ret_same)
 {
     struct parts a, b;
-    KJ_TRY(list_parts(io, one, &a));
-    int err = list_parts(io, other, &b);
+    KJ_TRY(list_logs(io, one, &a));
+    int err = list_logs(io, other, &b);
     if (err != 0) {
         kj_free(a.items);
         return err;
     }
-    keep_logs(&a);
-    keep_logs(&b);
     bool same = a.count == b.count;
     uint8_t *buf = kj_alloc((size_t)2 * PIECE);
     if (buf == NULL)

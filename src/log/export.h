@@ -4,16 +4,23 @@
  * record by record. Each is made under a name of its own in the broker's directory, flushed with
  * all that is in it; giving it the partition's name is the caller's step (store/export_place.c).
  *
- * Copied are segments, their indexes and the producers' snapshots, byte for byte, and nothing that
- * is only ours. One field is changed, which lies outside the checksum: a leader epoch that is newer
- * than the newest one the target knows is set down to that one, since a broker takes an epoch from
- * the future for a sign that it is itself out of date. leader-epoch-checkpoint says what the
- * batches of the copy say, partition.metadata stays the target's.
+ * Copied are segments and their indexes, byte for byte, and nothing that is only ours. One field is
+ * changed, which lies outside the checksum: a leader epoch that is newer than the newest one the
+ * target knows is set down to that one, since a broker takes an epoch from the future for a sign
+ * that it is itself out of date. leader-epoch-checkpoint says what the batches of the copy say,
+ * partition.metadata stays the target's.
+ *
+ * What is known of producers does not go along, but for open transactions. Every cluster counts
+ * producer ids from 0: a producer of the target that is given the id of one of the source would
+ * have batches taken for duplicates of that one's, and acknowledged, and lose them. So the only
+ * snapshot is that of the end, and an empty segment begins there: a broker that recovers its active
+ * segment reads no batches that were copied.
  */
 #ifndef KJ_LOG_EXPORT_H
 #define KJ_LOG_EXPORT_H
 
 #include "log/file_names.h"
+#include "log/producer_state.h"
 #include "os/io.h"
 #include "record/record.h"
 
@@ -37,13 +44,19 @@ enum kj_export_look {
 int kj_export_look(struct kj_io *io, const char *dir, int64_t start,
                    enum kj_export_look *ret_look, char ret_name[static KJ_DIR_NAME_MAX + 1]);
 
+struct kj_export_copy {
+    struct kj_io *from, *to;
+    const char *from_dir, *dir;
+    const char *like;                /* the target's partition that it shall stand in for */
+    int64_t end;                     /* behind the last record */
+    const struct kj_producers *open; /* with open transactions there; NULL: none */
+};
 /* Makes directory dir of to, which must not exist, a copy of from_dir of from, which was closed in
- * order and is not changed meanwhile. like: the target's partition that it shall stand in for.
- * KAFKA_STORAGE_ERROR, DISK_FULL, DAMAGED, UNKNOWN_TOPIC_ID (like has no partition.metadata). */
-int kj_export_copy(struct kj_io *from, const char *from_dir, struct kj_io *to, const char *like,
-                   const char *dir, struct kj_export_counts *ret_counts);
+ * order and is not changed meanwhile. KAFKA_STORAGE_ERROR, DISK_FULL, DAMAGED, UNKNOWN_TOPIC_ID
+ * (like has no partition.metadata). */
+int kj_export_copy(const struct kj_export_copy *what, struct kj_export_counts *ret_counts);
 
-/* True if both have the same segments with the same bytes. */
+/* True if both have the same segments with the same bytes, but for an empty one at the end. */
 int kj_export_same(struct kj_io *io, const char *one, const char *other, bool *ret_same);
 
 /* Removes a directory made here, or one that kj_export_look() found empty; it may be missing. */

@@ -169,6 +169,9 @@ bool kj_log_flush_due(struct kj_log *log);
 bool kj_log_flush_messages_due(struct kj_log *log);
 /* flush.ms; INT64_MAX: never. */
 int64_t kj_log_flush_ms(struct kj_log *log);
+/* The producers whose transactions are open at the end; NULL: none. kj_producers_free(). */
+struct kj_producers;
+int kj_log_open_producers(struct kj_log *log, struct kj_producers **ret_open);
 /* Catches up first. Waits for an append of this handle that is going on, for no other process. */
 int kj_log_last_stable(struct kj_log *log, int64_t *ret_offset);
 

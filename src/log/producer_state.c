@@ -385,6 +385,21 @@ size_t kj_producers_bound(struct kj_producers *producers, size_t max)
     return gone;
 }
 
+int kj_producers_copy_open(const struct kj_producers *producers, struct kj_producers **ret_open)
+{
+    struct kj_producers *open = NULL;
+    const struct kj_producer_node *node = producers->open.head;
+    int err = node != NULL ? kj_producers_new(&open) : 0;
+    for (; node != NULL && err == 0; node = node->next)
+        err = kj_producers_restore(open, &node->producer);
+    if (err != 0) {
+        kj_producers_free(open);
+        return err;
+    }
+    *ret_open = open;
+    return 0;
+}
+
 void kj_producers_forget(struct kj_producers *producers, int64_t producer_id)
 {
     struct kj_producer_node *node = find(producers, producer_id);

@@ -80,6 +80,8 @@ int64_t kj_producers_first_unstable(struct kj_producers *producers, int64_t high
 void kj_producers_expire(struct kj_producers *producers, int64_t now_ms, int64_t expiration_ms);
 /* Drops the oldest without open transaction until at most max are left; returns how many went. */
 size_t kj_producers_bound(struct kj_producers *producers, size_t max);
+/* Those with an open transaction, as a state of their own; NULL: none has one. */
+int kj_producers_copy_open(const struct kj_producers *producers, struct kj_producers **ret_open);
 /* A handle that closes cleanly takes its own id along. */
 void kj_producers_forget(struct kj_producers *producers, int64_t producer_id);
 

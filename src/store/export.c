@@ -212,8 +212,10 @@ void kj_export_close(struct kj_export *export)
 {
     if (export == NULL)
         return;
-    for (size_t i = 0; i < export->items.count; i++)
+    for (size_t i = 0; i < export->items.count; i++) {
         kj_export_drop(export, &export->items.items[i]);
+        kj_producers_free(export->items.items[i].open);
+    }
     kj_free(export->items.items);
     for (int i = 0; i < KJ_EXPORT_CHECKPOINTS; i++)
         kj_checkpoint_free(&export->checkpoints[i]);
@@ -269,6 +271,7 @@ static int plan_log(struct kj_export *export, const char *topic, int32_t partiti
     KJ_TRY(kj_export_add_item(export, topic, partition, &item));
     item->start = kj_log_start(log);
     item->end = kj_log_end(log);
+    KJ_TRY(kj_log_open_producers(log, &item->open));
     return kj_export_check_place(export, item);
 }
 
@@ -364,8 +367,16 @@ static int make_copy(struct kj_export *export, struct kj_export_item *item)
     struct kj_export_names names;
     kj_export_names(item->topic, item->partition, &names);
     item->copied = true; /* also if only begun */
-    int err = kj_export_copy(export->source, names.dir, export->target, names.dir, names.copy,
-                             &item->counts);
+    const struct kj_export_copy what = {
+        .from = export->source,
+        .to = export->target,
+        .from_dir = names.dir,
+        .dir = names.copy,
+        .like = names.dir,
+        .end = item->end,
+        .open = item->open,
+    };
+    int err = kj_export_copy(&what, &item->counts);
     if (err != 0)
         return kj_err_at(err, item->topic, item->partition, -1, -1);
     item->how = item->counts.copied ? KJ_EXPORT_COPIED : KJ_EXPORT_REFLINKED;

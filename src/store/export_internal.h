@@ -15,6 +15,7 @@ struct kj_export_item {
     char topic[KJ_TOPIC_NAME_MAX + 1];
     int32_t partition;
     int64_t start, end;
+    struct kj_producers *open; /* with open transactions at the end; NULL: none */
     bool holds;  /* records are there: they must be the same */
     bool copied; /* its copy is made, by this export */
     enum kj_export_how how;

@@ -119,13 +119,28 @@ static const char *const all_ours[] = {"ours-0", "ours-1", "ours-2", "events-0"}
 /* Those of the partitions whose files differ from the source's. */
 static const char *different(const char *partitions)
 {
-    return shell("cd '%s' && for f in $(ls -d %s | sed 's,$,/0*,'); do case $f in *damaged-*) ;; "
-                 "*) cmp $f '%s'/$f 2>&1;; esac; done; true",
+    return shell("cd '%s' && for f in $(ls -d %s | sed 's,$,/0*,'); do case $f in "
+                 "*damaged-*|*.snapshot) ;; *) cmp $f '%s'/$f 2>&1;; esac; done; true",
                  src, partitions, dst);
+}
+
+/* Of the producers only the one whose transaction is open: 10 bytes, and 46 for it. */
+static void check_producers(void)
+{
+    assert_string_equal(shell("cd '%s' && ls events-0/*.snapshot && cat events-0/*.snapshot | "
+                              "wc -c && od -An -j 10 -N 8 -t u1 events-0/*.snapshot",
+                              dst),
+                        "events-0/00000000000000000046.snapshot\n56\n"
+                        "   0   0   0   0   0   0   0 102");
+    assert_string_equal(shell("cd '%s' && ls ours-?/*.log && cat events-0/*46.log | wc -c", dst),
+                        "ours-0/00000000000000000000.log\nours-0/00000000000000000010.log\n"
+                        "ours-1/00000000000000000000.log\nours-1/00000000000000000010.log\n"
+                        "ours-2/00000000000000000000.log\n0");
 }
 
 static void check_target(void)
 {
+    check_producers();
     assert_string_equal(different("events-0 ours-0 ours-1 ours-2"), "");
     assert_string_equal(
         shell("cd '%s' && ls -A && sort recovery-point-offset-checkpoint "

@@ -56,7 +56,7 @@ want_out <<END
 exported orders-0: no records, 1 segments, 0 bytes, copied
 exported orders-1: records 0..$((records - 1)), $segments segments, $bytes bytes, copied
 END
-for f in "$dir"/orders-?/0*; do
+for f in "$dir"/orders-?/0*.log "$dir"/orders-?/0*index; do
     cmp "$f" "$broker/${f#"$dir"/}" || complain "not the same: $f"
 done
 printf '0\n1\n0 0\n' | cmp - "$broker/orders-1/leader-epoch-checkpoint" || complain "epochs"

@@ -36,6 +36,7 @@ struct kj_log_config {
     int64_t flush_ms;
     int64_t file_delete_delay_ms;
     int64_t delete_retention_ms;
+    int64_t min_compaction_lag_ms;
     int64_t producer_expiration_ms;
     bool log_append_time;
     bool cleanup_delete;

@@ -96,7 +96,10 @@ void kj_offset_store_close(struct kj_offset_store *offsets)
 void kj_offset_store_set_groups(struct kj_offset_store *offsets,
                                 const struct kj_offset_groups *groups)
 {
+    /* Nobody is in a round of expiry then, and so in the callbacks of before. */
+    kj_store_task_remove(offsets->store, &offsets->task);
     offsets->groups = *groups;
+    kj_store_task_add(offsets->store, &offsets->task);
 }
 
 /* --- topic and partitions --- */

@@ -1,0 +1,740 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * coord/group.c, group_op.c, group_tick.c, group_area.c, group_record.c, group_describe.c on real
+ * directories: several handles, which are processes to each other, and forked ones that die.
+ */
+#include "store/store_test.h"
+
+#include "coord/group.h"
+#include "coord/offset_store.h"
+
+#include <time.h>
+
+static struct temp_dir dir;
+
+/* --- a process --- */
+
+struct process {
+    struct kj_store *store;
+    struct kj_offset_store *offsets;
+    struct kj_groups *groups;
+};
+
+static int start(struct process *process, const struct kj_store_options *store_options)
+{
+    struct kj_offset_store_options options;
+    const struct kj_groups_options groups = {
+        .min_session_timeout_ms = 10, .max_session_timeout_ms = 100000, .max_size = 200};
+    kj_offset_store_options_defaults(&options);
+    KJ_TRY(kj_store_open(store_options, &process->store));
+    KJ_TRY(kj_offset_store_open(process->store, &options, &process->offsets));
+    return kj_groups_open(process->store, process->offsets, &groups, &process->groups);
+}
+
+static struct process open_process(void)
+{
+    struct process process;
+    struct kj_store_options options = test_options(dir.path);
+    assert_ok(start(&process, &options));
+    return process;
+}
+
+static void close_process(struct process *process)
+{
+    kj_groups_close(process->groups);
+    kj_offset_store_close(process->offsets);
+    assert_ok(kj_store_close(process->store));
+}
+
+static struct kj_member_options member_options(const char *instance_id)
+{
+    return (struct kj_member_options){.group_id = "g",
+                                      .client_id = "client",
+                                      .instance_id = instance_id,
+                                      .session_timeout_ms = 30000,
+                                      .heartbeat_interval_ms = 50,
+                                      .rebalance_timeout_ms = 60000,
+                                      .assignors = {KJ_ASSIGNOR_RANGE},
+                                      .assignor_count = 1};
+}
+
+static struct kj_member *new_member(struct process *process, const char *instance_id)
+{
+    struct kj_member_options options = member_options(instance_id);
+    struct kj_member *member = NULL;
+    assert_ok(kj_member_new(process->groups, &options, &member));
+    return member;
+}
+
+static const char *const topic_t[] = {"t"};
+
+static void joins(struct kj_member *member)
+{
+    assert_ok(kj_member_join(member, topic_t, 1, NULL, 0));
+}
+
+static enum kj_member_state look(struct kj_member *member)
+{
+    enum kj_member_state state;
+    assert_ok(kj_member_look(member, &state));
+    return state;
+}
+
+static size_t share(struct kj_member *member)
+{
+    const struct kj_member_partition *partitions;
+    size_t count;
+    int32_t generation;
+    assert_int_equal(look(member), KJ_MEMBER_STABLE);
+    assert_ok(kj_member_assignment(member, &partitions, &count, &generation));
+    assert_int_equal(generation, kj_member_generation(member));
+    for (size_t i = 0; i < count; i++)
+        assert_string_equal(partitions[i].topic, "t");
+    return count;
+}
+
+static int64_t now_ms(void)
+{
+    return kj_mono_ns(&kj_clock_system) / 1000000;
+}
+
+static void nap(int ms)
+{
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+    (void)nanosleep(&t, NULL);
+}
+
+/* What a poll loop does until the state is there; the time it took. */
+static int64_t until(struct kj_member *member, enum kj_member_state state)
+{
+    int64_t begin = now_ms();
+    while (look(member) != state) {
+        assert_true(now_ms() - begin < 20000);
+        assert_ok(kj_member_tick(member, NULL));
+        kj_member_poll_seen(member);
+        nap(2);
+    }
+    return now_ms() - begin;
+}
+
+static int make(void **state)
+{
+    (void)state;
+    struct kj_store *store;
+    dir = temp_dir_new();
+    store = open_store(dir.path);
+    assert_ok(kj_topic_create(store, "t", 6, NULL, 0));
+    assert_ok(kj_store_close(store));
+    return 0;
+}
+
+static int clear(void **state)
+{
+    (void)state;
+    temp_dir_free(&dir);
+    return 0;
+}
+
+/* --- rebalances --- */
+
+static void test_alone(void **state)
+{
+    (void)state;
+    struct process p = open_process();
+    struct kj_member *member = new_member(&p, NULL);
+    assert_int_equal(look(member), KJ_MEMBER_NONE);
+    assert_string_equal(kj_member_id(member), "");
+    assert_int_equal(kj_member_next_due_ns(member), INT64_MAX);
+    joins(member);
+    assert_int_equal(share(member), 6);
+    assert_int_equal(kj_member_generation(member), 1);
+    assert_memory_equal(kj_member_id(member), "client-", 7);
+    assert_int_equal(strlen(kj_member_id(member)), 7 + 36);
+    assert_int_equal(kj_member_assignor(member), KJ_ASSIGNOR_RANGE);
+    struct kj_offset_group stored;
+    bool found;
+    assert_ok(kj_offset_store_group(p.offsets, "g", &found, &stored));
+    assert_true(found && stored.has_record && stored.consumer);
+    assert_int_equal(stored.generation, 1);
+    assert_int_equal(stored.member_count, 1);
+    assert_ok(kj_member_leave(member));
+    assert_int_equal(look(member), KJ_MEMBER_NONE);
+    assert_ok(kj_member_leave(member));
+    assert_ok(kj_offset_store_group(p.offsets, "g", &found, &stored));
+    assert_int_equal(stored.generation, 2);
+    assert_int_equal(stored.member_count, 0);
+    kj_member_free(member);
+    close_process(&p);
+}
+
+static void test_two_processes(void **state)
+{
+    (void)state;
+    struct process p = open_process(), q = open_process();
+    struct kj_member *a = new_member(&p, NULL), *b = new_member(&q, NULL);
+    joins(a);
+    assert_int_equal(share(a), 6);
+    joins(b);
+    assert_int_equal(look(b), KJ_MEMBER_JOINED);
+    assert_int_equal(look(a), KJ_MEMBER_REJOIN);
+    const struct kj_member_partition *partitions;
+    size_t count;
+    int32_t generation;
+    assert_err(kj_member_assignment(a, &partitions, &count, &generation),
+               KAJA_ERR_ILLEGAL_GENERATION);
+    joins(a);
+    assert_int_equal(share(a), 3);
+    assert_int_equal(share(b), 3);
+    assert_int_equal(kj_member_generation(b), 2);
+    assert_ok(kj_member_leave(a));
+    assert_int_equal(look(b), KJ_MEMBER_REJOIN);
+    joins(b);
+    assert_int_equal(share(b), 6);
+    joins(a); /* comes back, as another */
+    joins(b);
+    assert_int_equal(share(a) + share(b), 6);
+    kj_member_free(a);
+    kj_member_free(b);
+    close_process(&p);
+    close_process(&q);
+}
+
+static void test_member_options(void **state)
+{
+    (void)state;
+    struct process p = open_process();
+    struct kj_member *member = NULL;
+    struct kj_member_options options = member_options(NULL);
+    options.session_timeout_ms = 9;
+    assert_err(kj_member_new(p.groups, &options, &member), KAJA_ERR_INVALID_SESSION_TIMEOUT);
+    options.session_timeout_ms = 100001;
+    assert_err(kj_member_new(p.groups, &options, &member), KAJA_ERR_INVALID_SESSION_TIMEOUT);
+    options = member_options("");
+    assert_err(kj_member_new(p.groups, &options, &member), KAJA_ERR_INVALID_ARG);
+    options = member_options(NULL);
+    options.group_id = "";
+    assert_err(kj_member_new(p.groups, &options, &member), KAJA_ERR_INVALID_GROUP_ID);
+    options = member_options(NULL);
+    options.assignor_count = 0;
+    assert_err(kj_member_new(p.groups, &options, &member), KAJA_ERR_INCONSISTENT_GROUP_PROTOCOL);
+    assert_null(member);
+    member = new_member(&p, NULL);
+    joins(member);
+    options = member_options(NULL);
+    options.assignors[0] = KJ_ASSIGNOR_ROUNDROBIN;
+    struct kj_member *other;
+    assert_ok(kj_member_new(p.groups, &options, &other));
+    assert_err(kj_member_join(other, topic_t, 1, NULL, 0), KAJA_ERR_INCONSISTENT_GROUP_PROTOCOL);
+    assert_int_equal(look(other), KJ_MEMBER_NONE);
+    assert_int_equal(look(member), KJ_MEMBER_STABLE);
+    kj_member_free(other);
+    kj_member_free(member);
+    close_process(&p);
+}
+
+static void test_topics_grow(void **state)
+{
+    (void)state;
+    struct process p = open_process(), q = open_process();
+    struct kj_member *a = new_member(&p, NULL), *b = new_member(&q, NULL);
+    static const char *const both[] = {"t", "later"};
+    assert_ok(kj_member_join(a, both, 2, NULL, 0));
+    joins(b);
+    assert_ok(kj_member_join(a, both, 2, NULL, 0));
+    assert_int_equal(share(a) + share(b), 6);
+    assert_ok(kj_topic_add_partitions(q.store, "t", 8));
+    assert_true(until(a, KJ_MEMBER_REJOIN) < 1000);
+    assert_int_equal(look(b), KJ_MEMBER_REJOIN);
+    assert_ok(kj_member_join(a, both, 2, NULL, 0));
+    joins(b);
+    assert_int_equal(share(a) + share(b), 8);
+    assert_ok(kj_topic_create(q.store, "later", 1, NULL, 0));
+    (void)until(a, KJ_MEMBER_REJOIN);
+    kj_member_free(a);
+    kj_member_free(b);
+    close_process(&p);
+    close_process(&q);
+    struct kj_store *store = open_store(dir.path);
+    assert_ok(kj_topic_delete(store, "t"));
+    assert_ok(kj_topic_delete(store, "later"));
+    assert_ok(kj_topic_create(store, "t", 6, NULL, 0));
+    assert_ok(kj_store_close(store));
+}
+
+/* --- death and silence --- */
+
+static void test_member_freed(void **state)
+{
+    (void)state;
+    struct process p = open_process(), q = open_process();
+    struct kj_member *a = new_member(&p, NULL), *b = new_member(&q, NULL);
+    struct kj_member *c = new_member(&q, NULL);
+    joins(a);
+    joins(b);
+    joins(a);
+    joins(c);
+    joins(a);
+    joins(b);
+    assert_int_equal(share(a), 2);
+    kj_member_free(b); /* does not leave */
+    kj_member_free(c);
+    assert_true(until(a, KJ_MEMBER_REJOIN) < 1000);
+    joins(a);
+    assert_int_equal(share(a), 6);
+    kj_member_free(a);
+    close_process(&p);
+    close_process(&q);
+}
+
+struct child {
+    int to_parent[2];
+    pid_t pid;
+};
+
+/* A process with a member that rejoins as it should, until it is killed; exits with 7 when lost. */
+static int run_child(const char *instance_id, int64_t session_ms, int fd)
+{
+    struct process p;
+    struct kj_store_options options = test_options(dir.path);
+    struct kj_member_options member_of = member_options(instance_id);
+    struct kj_member *member;
+    char stable = 's';
+    bool told = false;
+    member_of.session_timeout_ms = session_ms;
+    options.background_threads = 1;
+    KJ_TRY(start(&p, &options));
+    KJ_TRY(kj_member_new(p.groups, &member_of, &member));
+    KJ_TRY(kj_member_join(member, topic_t, 1, NULL, 0));
+    for (;;) {
+        enum kj_member_state state;
+        kj_member_poll_seen(member);
+        KJ_TRY(kj_member_look(member, &state));
+        if (state == KJ_MEMBER_LOST || state == KJ_MEMBER_FENCED)
+            return state == KJ_MEMBER_LOST ? 7 : 8;
+        if (state == KJ_MEMBER_REJOIN)
+            KJ_TRY(kj_member_join(member, topic_t, 1, NULL, 0));
+        if (state == KJ_MEMBER_STABLE && !told && write(fd, &stable, 1) == 1)
+            told = true;
+        nap(1);
+    }
+}
+
+static struct child fork_child(const char *instance_id, int64_t session_ms)
+{
+    struct child child;
+    assert_int_equal(pipe(child.to_parent), 0);
+    child.pid = fork();
+    assert_true(child.pid >= 0);
+    if (child.pid == 0)
+        _exit(run_child(instance_id, session_ms, child.to_parent[1]));
+    return child;
+}
+
+static void child_is_stable(struct kj_member *member, const struct child *child)
+{
+    char c;
+    struct timespec t = {.tv_nsec = 1000000};
+    assert_int_equal(fcntl(child->to_parent[0], F_SETFL, O_NONBLOCK), 0);
+    for (int i = 0; read(child->to_parent[0], &c, 1) != 1; i++) {
+        assert_true(i < 20000);
+        assert_ok(kj_member_tick(member, NULL));
+        kj_member_poll_seen(member);
+        if (look(member) == KJ_MEMBER_REJOIN)
+            joins(member);
+        (void)nanosleep(&t, NULL);
+    }
+    close(child->to_parent[0]);
+    close(child->to_parent[1]);
+}
+
+static void test_killed(void **state)
+{
+    (void)state;
+    struct child child = fork_child(NULL, 30000);
+    struct process p = open_process();
+    struct kj_member *a = new_member(&p, NULL);
+    joins(a);
+    child_is_stable(a, &child);
+    (void)until(a, KJ_MEMBER_STABLE);
+    assert_int_equal(share(a), 3);
+    assert_int_equal(kill(child.pid, SIGKILL), 0);
+    assert_int_equal(child_end(child.pid), 1000 + SIGKILL);
+    int64_t took = until(a, KJ_MEMBER_REJOIN);
+    print_message("a dead process was noticed after %lld ms\n", (long long)took);
+    assert_true(took < 1000); /* 200 where the machine has nothing else to do */
+    joins(a);
+    assert_int_equal(share(a), 6);
+    kj_member_free(a);
+    close_process(&p);
+}
+
+static void test_stopped(void **state)
+{
+    (void)state;
+    struct child child = fork_child(NULL, 400);
+    struct process p = open_process();
+    struct kj_member *a = new_member(&p, NULL);
+    joins(a);
+    child_is_stable(a, &child);
+    (void)until(a, KJ_MEMBER_STABLE);
+    assert_int_equal(kill(child.pid, SIGSTOP), 0);
+    assert_true(until(a, KJ_MEMBER_REJOIN) >= 300);
+    joins(a);
+    assert_int_equal(share(a), 6);
+    assert_int_equal(kill(child.pid, SIGCONT), 0);
+    assert_int_equal(child_end(child.pid), 7);
+    kj_member_free(a);
+    close_process(&p);
+}
+
+static void test_silent(void **state)
+{
+    (void)state;
+    struct process p = open_process();
+    struct kj_member_options options = member_options(NULL);
+    struct kj_member *a;
+    options.rebalance_timeout_ms = 60;
+    assert_ok(kj_member_new(p.groups, &options, &a));
+    joins(a);
+    kj_member_poll_enter(a); /* waits long in its poll: that is no silence */
+    nap(100);
+    assert_ok(kj_member_tick(a, NULL));
+    assert_int_equal(look(a), KJ_MEMBER_STABLE);
+    kj_member_poll_seen(a);
+    nap(200);
+    assert_ok(kj_member_tick(a, NULL));
+    assert_true(kj_member_wait(a)->changed(kj_member_wait(a)->arg));
+    assert_int_equal(look(a), KJ_MEMBER_LOST);
+    assert_false(kj_member_wait(a)->changed(kj_member_wait(a)->arg));
+    joins(a);
+    assert_int_equal(share(a), 6);
+    kj_member_free(a);
+    close_process(&p);
+}
+
+/* --- static members --- */
+
+static void test_static(void **state)
+{
+    (void)state;
+    struct process p = open_process(), q = open_process();
+    struct kj_member *a = new_member(&p, NULL), *s = new_member(&q, "s");
+    joins(a);
+    joins(s);
+    joins(a);
+    assert_int_equal(share(s), 3);
+    assert_memory_equal(kj_member_id(s), "s-", 2);
+    kj_member_free(s); /* its process died, and is started again */
+    nap(150);
+    assert_ok(kj_member_tick(a, NULL));
+    assert_int_equal(look(a), KJ_MEMBER_STABLE);
+    s = new_member(&q, "s");
+    joins(s);
+    assert_int_equal(share(s), 3);
+    assert_int_equal(kj_member_generation(s), 2);
+    assert_int_equal(look(a), KJ_MEMBER_STABLE);
+    struct kj_member *other = new_member(&p, "s");
+    joins(other);
+    assert_int_equal(look(s), KJ_MEMBER_FENCED);
+    assert_err(kj_member_join(s, topic_t, 1, NULL, 0), KAJA_ERR_FENCED_INSTANCE_ID);
+    struct kj_commit_as as;
+    kj_member_commit_as(s, &as);
+    assert_err(kj_group_check_commit(&as), KAJA_ERR_FENCED_INSTANCE_ID);
+    assert_int_equal(share(other), 3);
+    kj_member_free(a);
+    kj_member_free(s);
+    kj_member_free(other);
+    close_process(&p);
+    close_process(&q);
+}
+
+/* --- commits --- */
+
+static int commit(struct process *p, struct kj_commit_as *as, int64_t offset)
+{
+    const struct kj_offset_item item = {
+        .topic = "t", .partition = 0, .leader_epoch = -1, .offset = offset};
+    const struct kj_offset_commit commit = {.group_id = as->group_id,
+                                            .items = &item,
+                                            .count = 1,
+                                            .check = kj_group_check_commit,
+                                            .check_arg = as};
+    struct kj_offset_ticket ticket;
+    return kj_offset_store_commit(p->offsets, &commit, &ticket);
+}
+
+static void test_commits(void **state)
+{
+    (void)state;
+    struct process p = open_process(), q = open_process();
+    struct kj_member *a = new_member(&p, NULL), *b = new_member(&q, NULL);
+    struct kj_commit_as as, nobody = {.groups = p.groups, .group_id = "g", .generation = -1};
+    assert_ok(commit(&p, &nobody, 1));
+    joins(a);
+    kj_member_commit_as(a, &as);
+    assert_ok(commit(&p, &as, 2));
+    assert_err(commit(&p, &nobody, 3), KAJA_ERR_UNKNOWN_MEMBER_ID);
+    assert_err(kj_group_check_empty(&nobody), KAJA_ERR_NON_EMPTY_GROUP);
+    joins(b);
+    assert_ok(commit(&p, &as, 4)); /* a rebalance is on */
+    joins(a);
+    assert_err(commit(&p, &as, 5), KAJA_ERR_ILLEGAL_GENERATION);
+    assert_int_equal(look(a), KJ_MEMBER_STABLE);
+    kj_member_commit_as(a, &as);
+    assert_ok(commit(&p, &as, 6));
+    assert_ok(kj_member_leave(a));
+    assert_err(commit(&p, &as, 7), KAJA_ERR_UNKNOWN_MEMBER_ID);
+    kj_member_free(b); /* dead, though nobody has noticed */
+    assert_ok(kj_group_check_empty(&nobody));
+    assert_ok(commit(&p, &nobody, 8));
+    int64_t offset;
+    bool found;
+    assert_ok(kj_offset_store_fetch(q.offsets, "g", "t", 0, &found, &offset, NULL, NULL));
+    assert_true(found);
+    assert_int_equal(offset, 8);
+    kj_member_free(a);
+    close_process(&p);
+    close_process(&q);
+}
+
+/* --- what outlives everybody --- */
+
+static void test_generation_is_kept(void **state)
+{
+    (void)state;
+    struct process p = open_process();
+    struct kj_member *a = new_member(&p, NULL);
+    joins(a);
+    int32_t generation = kj_member_generation(a);
+    kj_member_free(a);
+    close_process(&p);
+    p = open_process(); /* another control file */
+    a = new_member(&p, NULL);
+    joins(a);
+    assert_int_equal(kj_member_generation(a), generation + 1);
+    assert_int_equal(share(a), 6);
+    kj_member_free(a);
+    close_process(&p);
+}
+
+static void test_areas_are_used_again(void **state)
+{
+    (void)state;
+    struct process p = open_process();
+    struct kj_shared *shared = kj_shared_of(p.store);
+    struct kj_member *stays = new_member(&p, NULL);
+    uint64_t after = 0;
+    joins(stays);
+    for (int i = 0; i < 30; i++) {
+        char id[20];
+        struct kj_member_options options = member_options(NULL);
+        struct kj_member *member;
+        (void)snprintf(id, sizeof id, "group-%d", i % 7);
+        options.group_id = id;
+        assert_ok(kj_member_new(p.groups, &options, &member));
+        joins(member);
+        assert_int_equal(share(member), 6);
+        assert_int_equal(kj_member_generation(member), 1 + 2 * (i / 7));
+        assert_ok(kj_member_leave(member));
+        kj_member_free(member);
+        if (i == 0)
+            after = kj_shared_load(shared, KJ_CONTROL_NEXT);
+    }
+    assert_int_equal(kj_shared_load(shared, KJ_CONTROL_NEXT), after);
+    assert_int_equal(share(stays), 6);
+    kj_member_free(stays);
+    close_process(&p);
+}
+
+static void test_damaged_blob(void **state)
+{
+    (void)state;
+    struct process p = open_process(), q = open_process();
+    struct kj_member *a = new_member(&p, NULL), *b = new_member(&q, NULL);
+    joins(a);
+    joins(b);
+    joins(a);
+    int32_t generation = kj_member_generation(a);
+    struct kj_shared *shared = kj_shared_of(p.store);
+    uint64_t area = kj_shared_load(shared, KJ_CONTROL_GROUPS);
+    uint64_t next = kj_shared_load(shared, KJ_CONTROL_NEXT);
+    for (uint64_t word = area + 16; word < next; word++)
+        kj_shared_store(shared, (kj_word)word, 0x1234567890abcdef);
+    kj_shared_store(shared, (kj_word)area + 3, UINT64_MAX - 5); /* the state too */
+    assert_int_equal(look(a), KJ_MEMBER_LOST);
+    assert_int_equal(look(b), KJ_MEMBER_LOST);
+    /* A chain of slots that leads nowhere cannot be mended while anybody is here. */
+    kj_shared_store(shared, (kj_word)area + 8, 0);
+    joins(a);
+    assert_true(kj_member_generation(a) > generation);
+    joins(b);
+    joins(a);
+    assert_int_equal(share(a) + share(b), 6);
+    kj_member_free(a);
+    kj_member_free(b);
+    close_process(&p);
+    close_process(&q);
+}
+
+/* --- waiting --- */
+
+static void test_wait(void **state)
+{
+    (void)state;
+    struct process p = open_process();
+    struct kj_member *a = new_member(&p, NULL);
+    joins(a);
+    assert_int_equal(look(a), KJ_MEMBER_STABLE);
+    int64_t begin = now_ms();
+    assert_err(kj_store_wait_also(p.store, NULL, NULL, 0, false, NULL, 0, kj_member_wait(a),
+                                  kj_deadline_ns(&kj_clock_system, 30)),
+               KAJA_ERR_TIMED_OUT);
+    assert_true(now_ms() - begin >= 29);
+    struct child child = fork_child(NULL, 30000);
+    begin = now_ms();
+    assert_ok(kj_store_wait_also(p.store, NULL, NULL, 0, false, NULL, 0, kj_member_wait(a),
+                                 kj_deadline_ns(&kj_clock_system, 20000)));
+    assert_int_equal(look(a), KJ_MEMBER_REJOIN);
+    child_is_stable(a, &child);
+    assert_int_equal(kill(child.pid, SIGKILL), 0);
+    assert_int_equal(child_end(child.pid), 1000 + SIGKILL);
+    kj_member_free(a);
+    close_process(&p);
+}
+
+/* --- looking from outside --- */
+
+struct seen {
+    int calls;
+    enum kj_group_phase phase;
+    int32_t generation;
+    size_t members, partitions;
+    char ids[200], assignor[30], client[30];
+};
+
+static int note(void *arg, const struct kj_group_info *info)
+{
+    struct seen *seen = arg;
+    seen->calls++;
+    seen->phase = info->phase;
+    seen->generation = info->generation;
+    seen->members = info->member_count;
+    seen->partitions = 0;
+    for (size_t i = 0; i < info->member_count; i++) {
+        seen->partitions += info->members[i].partition_count;
+        (void)snprintf(seen->client, sizeof seen->client, "%s", info->members[i].client_id);
+        assert_null(info->members[i].instance_id);
+        assert_int_equal(info->members[i].topic_count, 1);
+        assert_string_equal(info->members[i].topics[0], "t");
+    }
+    (void)snprintf(seen->assignor, sizeof seen->assignor, "%s", info->assignor);
+    strcat(strcat(seen->ids, info->group_id), " ");
+    return 0;
+}
+
+static void test_describe(void **state)
+{
+    (void)state;
+    struct process p = open_process();
+    struct kj_member *a = new_member(&p, NULL), *b = new_member(&p, NULL);
+    struct seen seen = {0};
+    assert_ok(kj_group_describe(p.groups, "no such", note, &seen));
+    assert_int_equal(seen.phase, KJ_GROUP_DEAD);
+    joins(a);
+    joins(b);
+    seen = (struct seen){0};
+    assert_ok(kj_group_describe(p.groups, "g", note, &seen));
+    assert_int_equal(seen.phase, KJ_GROUP_PREPARING);
+    joins(a);
+    seen = (struct seen){0};
+    assert_ok(kj_group_describe(p.groups, "g", note, &seen));
+    assert_int_equal(seen.phase, KJ_GROUP_STABLE);
+    assert_int_equal(seen.members, 2);
+    assert_int_equal(seen.partitions, 6);
+    assert_string_equal(seen.assignor, "range");
+    assert_string_equal(seen.client, "client");
+    assert_int_equal(seen.generation, kj_member_generation(a));
+    struct kj_commit_as nobody = {.groups = p.groups, .group_id = "f", .generation = -1};
+    assert_ok(commit(&p, &nobody, 1));
+    seen = (struct seen){0};
+    assert_ok(kj_groups_list(p.groups, note, &seen));
+    assert_string_equal(seen.ids, "f g ");
+    kj_member_free(a);
+    kj_member_free(b);
+    seen = (struct seen){0};
+    assert_ok(kj_group_describe(p.groups, "g", note, &seen)); /* dead ones are left out */
+    assert_int_equal(seen.phase, KJ_GROUP_EMPTY);
+    close_process(&p);
+}
+
+/* --- many --- */
+
+static void test_many(void **state)
+{
+    (void)state;
+    enum { MEMBERS = 100, PARTITIONS = 1000 };
+    struct kj_member *members[MEMBERS];
+    static const char *const topics[] = {"many"};
+    struct process p = open_process();
+    assert_ok(kj_topic_create(p.store, "many", PARTITIONS, NULL, 0));
+    for (int i = 0; i < MEMBERS; i++) {
+        members[i] = new_member(&p, NULL);
+        assert_ok(kj_member_join(members[i], topics, 1, NULL, 0));
+    }
+    assert_ok(kj_member_join(members[0], topics, 1, NULL, 0));
+    assert_int_equal(look(members[0]), KJ_MEMBER_STABLE);
+    int64_t begin = kj_mono_ns(&kj_clock_system);
+    assert_ok(kj_member_join(members[0], topics, 1, NULL, 0)); /* the leader: all must come */
+    for (int i = 1; i < MEMBERS; i++) {
+        assert_int_equal(look(members[i]), KJ_MEMBER_REJOIN);
+        assert_ok(kj_member_join(members[i], topics, 1, NULL, 0));
+    }
+    size_t sum = 0;
+    for (int i = 0; i < MEMBERS; i++) {
+        const struct kj_member_partition *partitions;
+        size_t count;
+        int32_t generation;
+        assert_int_equal(look(members[i]), KJ_MEMBER_STABLE);
+        assert_ok(kj_member_assignment(members[i], &partitions, &count, &generation));
+        assert_int_equal(count, PARTITIONS / MEMBERS);
+        sum += count;
+    }
+    int64_t took = kj_mono_ns(&kj_clock_system) - begin;
+    print_message("rebalance of %d members over %d partitions: %.1f ms\n", MEMBERS, PARTITIONS,
+                  (double)took / 1e6);
+    assert_int_equal(sum, PARTITIONS);
+    assert_true(took < 5000000000);
+    begin = kj_mono_ns(&kj_clock_system);
+    for (int i = 0; i < 100000; i++)
+        (void)look(members[0]);
+    print_message("a look at a stable group: %.1f ns\n",
+                  (double)(kj_mono_ns(&kj_clock_system) - begin) / 100000);
+    for (int i = 0; i < MEMBERS; i++)
+        kj_member_free(members[i]);
+    assert_ok(kj_topic_delete(p.store, "many"));
+    close_process(&p);
+}
+
+int main(void)
+{
+    prefer_memory();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_alone, make, clear),
+        cmocka_unit_test_setup_teardown(test_two_processes, make, clear),
+        cmocka_unit_test_setup_teardown(test_member_options, make, clear),
+        cmocka_unit_test_setup_teardown(test_topics_grow, make, clear),
+        cmocka_unit_test_setup_teardown(test_member_freed, make, clear),
+        cmocka_unit_test_setup_teardown(test_killed, make, clear),
+        cmocka_unit_test_setup_teardown(test_stopped, make, clear),
+        cmocka_unit_test_setup_teardown(test_silent, make, clear),
+        cmocka_unit_test_setup_teardown(test_static, make, clear),
+        cmocka_unit_test_setup_teardown(test_commits, make, clear),
+        cmocka_unit_test_setup_teardown(test_generation_is_kept, make, clear),
+        cmocka_unit_test_setup_teardown(test_areas_are_used_again, make, clear),
+        cmocka_unit_test_setup_teardown(test_damaged_blob, make, clear),
+        cmocka_unit_test_setup_teardown(test_wait, make, clear),
+        cmocka_unit_test_setup_teardown(test_describe, make, clear),
+        cmocka_unit_test_setup_teardown(test_many, make, clear),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

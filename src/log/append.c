@@ -237,12 +237,9 @@ static int write_txns(struct kj_log *log, struct group *group)
     return 0;
 }
 
-static int write_bytes(struct kj_log *log, struct group *group)
+static int write_bytes(struct kj_log *log, struct group *group, struct kj_file *file)
 {
-    struct kj_file *file;
-    KJ_TRY(kj_segment_pin(group->active, KJ_FILE_LOG, false, &file));
     int os = kj_io_pwritev(file, group->iov, group->count, group->start_pos);
-    kj_segment_unpin(group->active);
     return os == 0 ? 0
                    : kj_log_io_error(log, os, "writing", KJ_FILE_LOG, group->active->base_offset,
                                      group->start_pos);
@@ -274,11 +271,19 @@ static int write_group(struct kj_log *log, struct group *group, struct kj_tail *
     if (group->count == 0)
         return 0;
     int64_t reach = group->indexer.tail.pos;
+    struct kj_file *file;
+    /* Open before the intent: nobody was writing then, as far as this descriptor is concerned. */
+    int err = kj_segment_pin(group->active, KJ_FILE_LOG, false, &file);
+    if (err != 0) {
+        fail_group(log, group, err);
+        return err;
+    }
     kj_log_set_word(log, KJ_SLOT_INTENT_A, (uint64_t)group->active->base_offset);
     kj_log_set_word(log, KJ_SLOT_INTENT_B, (uint64_t)reach);
     kj_log_set_word(log, KJ_SLOT_INTENT, KJ_INTENT_APPEND);
     kj_log_point(log, "append: intent");
-    int err = write_bytes(log, group);
+    err = write_bytes(log, group, file);
+    kj_segment_unpin(group->active);
     if (err == 0) {
         kj_log_point(log, "append: bytes");
         err = kj_indexer_write(&group->indexer, group->active);

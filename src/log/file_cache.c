@@ -167,6 +167,16 @@ static void make_room(struct kj_file_cache *cache, const struct kj_segment *keep
     }
 }
 
+/* What this descriptor may never hear of. After the open: bytes that came in between are taken for
+ * older ones, which costs a look at the disk, where the other way round a lost write would pass.
+ * INTENT before END: an append that wrote before the open has stored END, or is still seen at
+ * it. */
+static void note_opened(struct kj_segment *segment)
+{
+    segment->opened_amid = kj_log_word(segment->log, KJ_SLOT_INTENT) == KJ_INTENT_APPEND;
+    segment->opened_end = kj_log_end(segment->log);
+}
+
 int kj_segment_pin(struct kj_segment *segment, enum kj_file_kind kind, bool create,
                    struct kj_file **ret_file)
 {
@@ -186,10 +196,10 @@ int kj_segment_pin(struct kj_segment *segment, enum kj_file_kind kind, bool crea
         unsigned flags = log->env->read_only ? KJ_IO_READ : KJ_IO_WRITE;
         if (create && !log->env->read_only)
             flags |= KJ_IO_CREATE;
-        if (kind == KJ_FILE_LOG)
-            segment->opened_end = kj_log_end(log);
         os = kj_io_open(log->env->io, path, flags, &file);
         if (os == 0) {
+            if (kind == KJ_FILE_LOG)
+                note_opened(segment);
             segment->files[kind] = file;
             cache->files++;
         }

@@ -90,10 +90,15 @@ static void leave(struct kj_log *log)
     stop_flushing(log);
 }
 
-/* True if bytes above durable were written to this file before this handle opened it. */
-static bool may_hide_an_error(struct kj_log *log, const struct kj_segment *segment)
+/* Behind a sync that said nothing is wrong: bytes below end that are not durable yet and were in
+ * the file before this handle opened it are read back. */
+static int verify_hidden(struct kj_log *log, const struct kj_segment *segment, int64_t end)
 {
-    return kj_log_durable(log) < segment->opened_end;
+    int64_t from = kj_log_durable(log);
+    if (from < segment->base_offset)
+        from = segment->base_offset;
+    bool all = segment->opened_amid || segment->opened_end > end;
+    return kj_log_verify_direct(log, from, all ? end : segment->opened_end);
 }
 
 static int sync_index(struct kj_log *log, struct kj_segment *segment, enum kj_file_kind kind)
@@ -121,23 +126,21 @@ int kj_segment_sync_indexes(struct kj_segment *segment)
     return err;
 }
 
-static int sync_closed(struct kj_log *log, struct kj_segment *segment)
+/* end: of the segment. */
+static int sync_closed(struct kj_log *log, struct kj_segment *segment, int64_t end)
 {
     struct kj_file *file;
     KJ_TRY(kj_segment_pin(segment, KJ_FILE_LOG, false, &file));
-    bool hides = may_hide_an_error(log, segment);
-    int64_t opened_end = segment->opened_end;
     int os = kj_io_sync(file);
-    kj_segment_unpin(segment);
+    int err = 0;
     if (os != 0) {
         poison(log, os);
-        return poisoned_error(log);
+        err = poisoned_error(log);
+    } else {
+        err = verify_hidden(log, segment, end);
     }
-    if (hides) {
-        int64_t from = kj_log_durable(log) > segment->base_offset ? kj_log_durable(log) : segment->base_offset;
-        KJ_TRY(kj_log_verify_direct(log, from, opened_end));
-    }
-    return kj_segment_sync_indexes(segment);
+    kj_segment_unpin(segment);
+    return err != 0 ? err : kj_segment_sync_indexes(segment);
 }
 
 /* The error of a file that retention, of another process perhaps, removed just now: what ends at or
@@ -162,7 +165,7 @@ static int sync_older(struct kj_log *log, int64_t active_base)
             break;
         int err = 0;
         if (segment->base_offset < active_base)
-            err = sync_closed(log, segment);
+            err = sync_closed(log, segment, next);
         kj_segment_release(segment);
         if (err != 0 && !deleted_below(log, next))
             return err;
@@ -258,15 +261,11 @@ int kj_log_flush_end(struct kj_log_flush *flush, int sync_errno)
     int err = 0;
     if (flush->file != NULL) {
         struct kj_segment *active = flush->pin;
-        bool hides = may_hide_an_error(log, active);
-        int64_t from = kj_log_durable(log) > active->base_offset ? kj_log_durable(log) : active->base_offset;
-        int64_t opened_end = active->opened_end < flush->end ? active->opened_end : flush->end;
-        kj_segment_unpin(active);
         if (sync_errno != 0) {
             poison(log, sync_errno);
             err = poisoned_error(log);
-        } else if (hides) {
-            err = kj_log_verify_direct(log, from, opened_end);
+        } else {
+            err = verify_hidden(log, active, flush->end);
             if (err != 0 && deleted_below(log, flush->end)) {
                 kj_err_clear();
                 err = 0;
@@ -279,7 +278,11 @@ int kj_log_flush_end(struct kj_log_flush *flush, int sync_errno)
             kj_log_raise_word(log, KJ_SLOT_SYNCED_BASE, flush->active_base);
             kj_log_point(log, "flush: synced");
             kj_log_raise_word(log, KJ_SLOT_DURABLE, flush->end);
+            /* What was being appended at the open has its END by now. */
+            if (flush->end > active->opened_end)
+                active->opened_amid = false;
         }
+        kj_segment_unpin(active);
         kj_segment_release(active);
     }
     leave(log);

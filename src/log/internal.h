@@ -53,7 +53,10 @@ struct kj_segment {
     /* (f) open descriptors and the map */
     struct kj_file *files[KJ_SEGMENT_FILES];
     struct kj_view *view;
-    int64_t opened_end; /* END when the .log was opened: older bytes may hide a lost write error */
+    /* Set by the open; opened_amid by the flush lock's holder too. A descriptor tells of write
+     * errors since its open only: bytes that were in the file before may hide one. */
+    int64_t opened_end; /* END behind the open */
+    bool opened_amid; /* somebody was appending then: the next END too is of bytes from before */
     uint32_t pins;
     bool used; /* since the last sweep */
     struct kj_segment *lru_prev, *lru_next; /* linked while anything is open */

@@ -142,11 +142,128 @@ static void test_next_flusher(void **state)
     assert_true(refused > 10);
 }
 
+/* Appends, loses it and dies, all of it right before the next handle opens the file; or opens it in
+ * the middle, when the bytes are lost and END is not there yet. */
+struct loser {
+    struct stage *stage;
+    struct handle_of *writer;
+    bool done;
+};
+
+static int lose_before_open(void *arg, const char *op, const char *path)
+{
+    struct loser *loser = arg;
+    struct kj_log_flush flush;
+    if (loser->done || strcmp(op, "open") != 0 || strstr(path, ".log") == NULL)
+        return 0;
+    loser->done = true;
+    append_some(loser->stage, loser->writer->log, 3);
+    assert_ok(kj_log_flush_begin(loser->writer->log, false, &flush));
+    kj_sim_fail(loser->stage->sim, "sync", 1, EIO, false);
+    assert_int_equal(kj_io_sync(flush.file), EIO);
+    kj_segment_unpin(flush.pin);
+    kj_segment_release(flush.pin);
+    return 0;
+}
+
+static void test_lost_while_opening(void **state)
+{
+    (void)state;
+    int refused = 0;
+    for (uint64_t seed = 1; seed <= 41; seed += 2) {
+        struct stage stage;
+        struct handle_of writer, next;
+        begin_stage(&stage, seed, &writer);
+        append_some(&stage, writer.log, 2);
+        assert_ok(kj_log_flush(writer.log));
+        handle_begin(&next, stage.sim, stage.tasks, stage.words, &stage.config, false, &stage.news);
+        assert_ok(kj_log_load(next.log, -1, -1));
+        struct loser loser = {.stage = &stage, .writer = &writer};
+        next.io->step = lose_before_open;
+        next.io->step_arg = &loser;
+        /* The segment's file is open from here on. */
+        struct kj_segment *active = kj_segment_active(next.log);
+        struct kj_file *file;
+        assert_ok(kj_segment_pin(active, KJ_FILE_LOG, false, &file));
+        assert_true(loser.done);
+        kj_segment_unpin(active);
+        kj_segment_release(active);
+        kj_shared_unlock(writer.shared, kj_flush_lock(0), UINT32_MAX);
+        next.io->step = NULL;
+        int64_t end = kj_log_end(next.log);
+        assert_int_equal(end, 5);
+        int err = kj_log_flush(next.log);
+        if (err == 0) {
+            assert_int_equal(kj_log_durable(next.log), end);
+            assert_true(end_after_cut(&stage, seed) >= end);
+        } else {
+            assert_int_equal(err, KAJA_ERR_POISONED);
+            refused++;
+        }
+        handle_end(&next);
+        close_stage(&stage, &writer);
+        kj_sim_free(stage.sim);
+    }
+    assert_true(refused > 5);
+}
+
+/* The same for bytes whose END comes only after the open: they were in the file before it. */
+static void test_lost_before_published(void **state)
+{
+    (void)state;
+    int refused = 0;
+    for (uint64_t seed = 1; seed <= 41; seed += 2) {
+        struct stage stage;
+        struct handle_of writer, next;
+        begin_stage(&stage, seed, &writer);
+        append_some(&stage, writer.log, 2);
+        assert_ok(kj_log_flush(writer.log));
+        append_some(&stage, writer.log, 3);
+        /* As it was in the middle of the append of the last three: written, not published. */
+        kj_log_set_word(writer.log, KJ_SLOT_INTENT, KJ_INTENT_APPEND);
+        kj_log_set_word(writer.log, KJ_SLOT_END, 2);
+        struct kj_segment *written = kj_segment_active(writer.log);
+        struct kj_file *file;
+        assert_ok(kj_segment_pin(written, KJ_FILE_LOG, false, &file));
+        kj_sim_fail(stage.sim, "sync", 1, EIO, false);
+        assert_int_equal(kj_io_sync(file), EIO);
+        kj_segment_unpin(written);
+        kj_segment_release(written);
+
+        handle_begin(&next, stage.sim, stage.tasks, stage.words, &stage.config, false, &stage.news);
+        assert_ok(kj_log_load(next.log, -1, -1));
+        struct kj_segment *active = kj_segment_active(next.log);
+        assert_ok(kj_segment_pin(active, KJ_FILE_LOG, false, &file));
+        kj_segment_unpin(active);
+        kj_segment_release(active);
+        kj_log_set_word(writer.log, KJ_SLOT_END, 5);
+        kj_log_set_word(writer.log, KJ_SLOT_INTENT, KJ_INTENT_NONE);
+        int err = kj_log_flush(next.log);
+        if (err == 0) {
+            assert_true(end_after_cut(&stage, seed) >= 5);
+            /* From here on the descriptor hears of everything: nothing is read back any more. */
+            append_some(&stage, next.log, 1);
+            active = kj_segment_active(next.log);
+            assert_true(active->opened_end <= kj_log_durable(next.log) && !active->opened_amid);
+            kj_segment_release(active);
+        } else {
+            assert_int_equal(err, KAJA_ERR_POISONED);
+            refused++;
+        }
+        handle_end(&next);
+        close_stage(&stage, &writer);
+        kj_sim_free(stage.sim);
+    }
+    assert_true(refused > 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_recovery_without_a_cut),
         cmocka_unit_test(test_next_flusher),
+        cmocka_unit_test(test_lost_while_opening),
+        cmocka_unit_test(test_lost_before_published),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

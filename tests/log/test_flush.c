@@ -95,10 +95,30 @@ static void test_segments_go_meanwhile(void **state)
     }
 }
 
+/* Nothing is read back of what this handle alone wrote. */
+static void test_own_bytes_are_heard_of(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct handle h;
+    fixture_begin(&fixture);
+    fixture_create_files(&fixture);
+    handle_open(&h, &fixture, true);
+    assert_ok(kj_log_load(h.log, 0, 0));
+    append_one(h.log, T, "v", false);
+    struct kj_segment *active = kj_segment_active(h.log);
+    assert_int_equal(active->opened_end, 0);
+    assert_false(active->opened_amid);
+    kj_segment_release(active);
+    handle_close(&h);
+    fixture_end(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_segments_go_meanwhile),
+        cmocka_unit_test(test_own_bytes_are_heard_of),
     };
     fixture_base_in_memory();
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -113,6 +113,7 @@ struct kj_log {
     kj_atomic_u64 seen_changes; /* CHANGES when the list was read */
     kj_atomic_u64 listed; /* 1 once the list was read */
     bool index_in_the_way; /* (list_lock) an index is a link or something else than a file */
+    bool leftovers;        /* (list_lock) .deleted, .cleaned or .swap are there */
 
     struct kj_lock flush_lock; /* leaf: guards flushing */
     struct kj_cond flush_cond;

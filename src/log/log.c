@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "log/internal.h"
+#include "log/recover.h"
 
 #include "base/bytes.h"
 
@@ -584,6 +584,11 @@ static int load_locked(struct kj_log *log, int64_t recovery_point, int64_t log_s
     if (kj_log_word(log, KJ_SLOT_STATE) == KJ_SLOT_READY)
         return kj_segments_refresh(log);
     KJ_TRY(kj_segments_list(log));
+    /* An orderly stop too leaves what a broker would have removed a minute later. */
+    if (log->leftovers) {
+        KJ_TRY(kj_recover_leftovers(log));
+        KJ_TRY(kj_segments_list(log));
+    }
     if (log->segment_count == 0) {
         int64_t base = log_start > 0 ? log_start : 0;
         KJ_TRY(kj_segment_create_files(log, base, -1));

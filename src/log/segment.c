@@ -43,7 +43,7 @@ struct listing {
     const char *dir;
     int64_t *bases;
     size_t count, capacity;
-    bool index_in_the_way;
+    bool index_in_the_way, leftovers;
     int err;
 };
 
@@ -54,8 +54,10 @@ static int note_name(void *arg, const char *name, enum kj_io_type type)
     enum kj_file_suffix suffix;
     int64_t offset;
     kj_file_name_parse(name, &kind, &suffix, &offset);
-    if (suffix != KJ_SUFFIX_NONE)
+    if (suffix != KJ_SUFFIX_NONE) {
+        listing->leftovers = listing->leftovers || type == KJ_IO_FILE;
         return 0;
+    }
     if (type != KJ_IO_FILE &&
         (kind == KJ_FILE_INDEX || kind == KJ_FILE_TIMEINDEX || kind == KJ_FILE_TXNINDEX))
         listing->index_in_the_way = true;
@@ -135,6 +137,7 @@ static int list_locked(struct kj_log *log)
             qsort(listing.bases, listing.count, sizeof *listing.bases, by_offset);
         err = replace_list(log, &listing);
         log->index_in_the_way = listing.index_in_the_way;
+        log->leftovers = listing.leftovers;
     }
     if (err == 0)
         kj_store_release(&log->seen_changes, changes);

@@ -429,7 +429,8 @@ static void remove_first(const struct temp_dir *dir)
 /* Recovers, and looks at the offsets that can be read: first to 45, each once. */
 static void check_offsets(const struct temp_dir *dir, int64_t first)
 {
-    spit(dir->path, "recovery-point-offset-checkpoint", "0\n1\nevents 0 30\n");
+    spit(dir->path, "recovery-point-offset-checkpoint",
+         is_clean(dir->path) ? "0\n1\nevents 0 46\n" : "0\n1\nevents 0 30\n");
     for (int round = 0; round < 2; round++) {
         struct kj_store *store = open_store(dir->path);
         struct kj_topic *topic = topic_of(store, "events");
@@ -464,6 +465,17 @@ static void check_offsets(const struct temp_dir *dir, int64_t first)
     (void)snprintf(command, sizeof command,
                    "! ls '%s/events-0' | grep -E '[.](swap|cleaned|deleted)$'", dir->path);
     assert_int_equal(system(command), 0);
+}
+
+/* A broker that stops in order leaves what it would have removed a minute later. */
+static void deleted_files_of_an_orderly_stop(void **state)
+{
+    const struct temp_dir *dir = *state;
+    put_events(dir, "events-0");
+    put_piece(dir, "00000000000000000000.log.deleted", 0, FIRST_BYTES);
+    spit(dir->path, "events-0/00000000000000000000.index.deleted", "");
+    spit(dir->path, ".kafka_cleanshutdown", "");
+    check_offsets(dir, 0);
 }
 
 /* Compacted: what was left of the first segment is to take its place. */
@@ -527,6 +539,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(log_start_behind_a_whole_segment, setup, teardown),
         cmocka_unit_test_setup_teardown(not_whole_not_adopted, setup, teardown),
         cmocka_unit_test_setup_teardown(links_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(deleted_files_of_an_orderly_stop, setup, teardown),
         cmocka_unit_test_setup_teardown(finished_swap, setup, teardown),
         cmocka_unit_test_setup_teardown(finished_swap_without_the_old, setup, teardown),
         cmocka_unit_test_setup_teardown(begun_cleaning, setup, teardown),

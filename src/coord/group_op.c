@@ -81,13 +81,29 @@ static bool gone(struct kj_group_op *op, const struct kj_group_member *member, b
     return kj_group_expired(member, heartbeat_ms, op->now_ms);
 }
 
-void kj_group_reap(struct kj_group_op *op, bool unjoined_only)
+static bool all_joined(const struct kj_group *group)
+{
+    for (size_t i = 0; i < group->member_count; i++)
+        if (!group->members[i].joined)
+            return false;
+    return group->phase == KJ_GROUP_PREPARING;
+}
+
+static void reap(struct kj_group_op *op, bool unjoined_only)
 {
     for (size_t i = 0; i < op->group->member_count;)
         if (gone(op, &op->group->members[i], unjoined_only))
             kj_group_remove(op->group, &op->group->members[i], op->now_ms);
         else
             i++;
+}
+
+void kj_group_reap(struct kj_group_op *op, bool unjoined_only)
+{
+    reap(op, unjoined_only);
+    /* About to complete: one who joined and died since would get a share for nothing. */
+    if (unjoined_only && all_joined(op->group))
+        reap(op, false);
 }
 
 /* --- the step --- */

@@ -7,6 +7,8 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -311,6 +313,62 @@ static void test_idempotent(void **state)
         assert_ok(kaja_dump_snapshot(path, count_entry, &count));
         assert_int_equal(count, 0);
     }
+}
+
+static int check_numbers(void *arg, const struct kaja_batch_info *info)
+{
+    int64_t *next = arg;
+    assert_int_equal(info->base_offset, *next);
+    assert_int_equal(info->base_sequence, *next);
+    assert_int_equal(info->producer_epoch, 0);
+    *next = info->last_offset + 1;
+    return 0;
+}
+
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes < limit.rlim_max ? bytes : limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* The disk is full for a while: what could not be written is tried again in order, with the numbers
+ * that it has, and nothing is there twice. */
+static void test_full_disk(void **state)
+{
+    (void)state;
+    enum { COUNT = 300 };
+    struct kaja_store *store = open_store(
+        conf_of("kaja.background.threads", "1", "kaja.prepare.max.bytes", "0", NULL));
+    struct kaja_producer *producer =
+        open_producer(store, conf_of("batch.size", "1000", "retry.backoff.ms", "5", NULL));
+    static char value[200];
+    struct seen seen = {.thread = pthread_self()};
+    struct kaja_record record = record_of(0, value, sizeof value);
+    assert_ok(kaja_producer_produce(producer, &record, note, &seen));
+    assert_ok(kaja_producer_flush(producer, 20000));
+    signal(SIGXFSZ, SIG_IGN);
+    limit_files(20000);
+    for (int i = 1; i < COUNT; i++)
+        assert_ok(kaja_producer_produce(producer, &record, note, &seen));
+    int64_t give_up = now_ns() + 20000000000;
+    while (metric(store, "produce.retries") < 20 && now_ns() < give_up)
+        assert_ok(kaja_producer_poll(producer, 5, NULL));
+    limit_files(RLIM_INFINITY);
+    signal(SIGXFSZ, SIG_DFL);
+    assert_true(metric(store, "produce.retries") >= 20);
+    assert_in_range(seen.count, 1, COUNT - 1);
+    assert_ok(kaja_producer_flush(producer, 20000));
+    assert_int_equal(seen.count, COUNT); /* each once, in the order of offsets: note() looks */
+    assert_int_equal(metric(store, "produce.failed"), 0);
+    assert_ok(kaja_producer_close(producer, 20000));
+    assert_ok(kaja_store_close(store));
+    char path[256];
+    int64_t next = 0;
+    (void)snprintf(path, sizeof path, "%s/topic-0/%020d.log", test_dir, 0);
+    assert_ok(kaja_dump_log(path, -1, check_numbers, NULL, &next, NULL));
+    assert_int_equal(next, COUNT);
 }
 
 /* --- waiting beside other things --- */
@@ -684,6 +742,7 @@ int main(void)
         test_in_dir(test_two_processes),   test_in_dir(test_fork),
         test_in_dir(test_timeouts),        test_in_dir(test_idempotent),
         test_in_dir(test_partitioner),     test_in_dir(test_descriptor),
+        test_in_dir(test_full_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,9 +7,11 @@
 #include "coord/group_internal.h"
 
 #include "base/alloc.h"
+#include "base/bytes.h"
 #include "base/err.h"
 #include "record/coord_record.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static struct kj_span span(const char *text)
@@ -48,13 +50,116 @@ static int append(struct kj_partition *partition, int64_t wall_ms, const void *k
     return err;
 }
 
-/* The members as the record has them; bytes holds what they point to. */
+/* --- the "consumer" protocol's bytes: both of version 3, big-endian, strings with i16 length --- */
+
+enum { PROTOCOL_VERSION = 3, NONE = -1 };
+
+static int put(struct kj_buffer *out, const void *bytes, size_t len)
+{
+    if (out->capacity - out->len < len)
+        KJ_TRY(kj_buffer_reserve(out, 2 * out->capacity + len + 1024));
+    if (len > 0)
+        memcpy(out->bytes + out->len, bytes, len);
+    out->len += len;
+    return 0;
+}
+
+static int put_i16(struct kj_buffer *out, int16_t value)
+{
+    uint8_t bytes[2];
+    kj_put_be16(bytes, (uint16_t)value);
+    return put(out, bytes, sizeof bytes);
+}
+
+static int put_i32(struct kj_buffer *out, int32_t value)
+{
+    uint8_t bytes[4];
+    kj_put_be32(bytes, (uint32_t)value);
+    return put(out, bytes, sizeof bytes);
+}
+
+static int put_name(struct kj_buffer *out, const char *name)
+{
+    size_t len = strlen(name);
+    KJ_TRY(put_i16(out, (int16_t)len)); /* a topic's name: 249 bytes at most */
+    return put(out, name, len);
+}
+
+struct named {
+    const char *name;
+    size_t first, count; /* of a list of partitions */
+};
+
+static int compare_named(const void *a, const void *b)
+{
+    return strcmp(((const struct named *)a)->name, ((const struct named *)b)->name);
+}
+
+/* Array of (topic, array of partition), sorted by name. names: room for as many as there are
+ * topics. */
+static int put_partitions(struct kj_buffer *out, const struct kj_group *group,
+                          const struct kj_group_partitions *list, struct named *names)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        if (i == 0 || list->items[i].topic != list->items[i - 1].topic)
+            names[count++] = (struct named){group->topics[list->items[i].topic].name, i, 0};
+        names[count - 1].count++;
+    }
+    if (count > 1)
+        qsort(names, count, sizeof *names, compare_named);
+    KJ_TRY(put_i32(out, (int32_t)count));
+    for (size_t i = 0; i < count; i++) {
+        KJ_TRY(put_name(out, names[i].name));
+        KJ_TRY(put_i32(out, (int32_t)names[i].count));
+        for (size_t k = 0; k < names[i].count; k++)
+            KJ_TRY(put_i32(out, list->items[names[i].first + k].partition));
+    }
+    return 0;
+}
+
+static int put_subscription(struct kj_buffer *out, const struct kj_group *group,
+                            const struct kj_group_member *member, struct named *names)
+{
+    for (size_t i = 0; i < member->topic_count; i++)
+        names[i] = (struct named){group->topics[member->topics[i]].name, 0, 0};
+    if (member->topic_count > 1)
+        qsort(names, member->topic_count, sizeof *names, compare_named);
+    KJ_TRY(put_i16(out, PROTOCOL_VERSION));
+    KJ_TRY(put_i32(out, (int32_t)member->topic_count));
+    for (size_t i = 0; i < member->topic_count; i++)
+        KJ_TRY(put_name(out, names[i].name));
+    KJ_TRY(put_i32(out, NONE)); /* user data */
+    KJ_TRY(put_partitions(out, group, &member->owned, names));
+    KJ_TRY(put_i32(out, member->owned_generation));
+    return put_i16(out, NONE); /* rack */
+}
+
+static int put_assignment(struct kj_buffer *out, const struct kj_group *group,
+                          const struct kj_group_member *member, struct named *names)
+{
+    KJ_TRY(put_i16(out, PROTOCOL_VERSION));
+    KJ_TRY(put_partitions(out, group, &member->assigned, names));
+    return put_i32(out, NONE); /* user data */
+}
+
+/* --- the record --- */
+
+/* The members as the record has them; bytes holds their subscriptions and assignments. */
 static int fill_members(const struct kj_group *group, struct kj_coord_member *members,
                         struct kj_buffer *bytes)
 {
-    (void)bytes;
-    for (size_t i = 0; i < group->member_count; i++) {
+    int err = 0;
+    struct named *names = kj_alloc((group->topic_count + 1) * sizeof *names);
+    if (names == NULL)
+        return kj_err_oom("a group's record");
+    for (size_t i = 0; i < group->member_count && err == 0; i++) {
         const struct kj_group_member *from = &group->members[i];
+        size_t begin = bytes->len;
+        err = put_subscription(bytes, group, from, names);
+        size_t middle = bytes->len;
+        if (err == 0)
+            err = put_assignment(bytes, group, from, names);
         members[i] = (struct kj_coord_member){
             .id = span(from->id),
             .instance_id =
@@ -63,10 +168,18 @@ static int fill_members(const struct kj_group *group, struct kj_coord_member *me
             .client_host = span("/127.0.0.1"),
             .rebalance_timeout_ms = from->rebalance_timeout_ms,
             .session_timeout_ms = from->session_timeout_ms,
-            .subscription = span(""),
-            .assignment = span("")};
+            .subscription = {NULL, middle - begin},
+            .assignment = {NULL, bytes->len - middle}};
     }
-    return 0;
+    /* They lie one behind the other; now they do not move any more. */
+    const char *at = (const char *)bytes->bytes;
+    for (size_t i = 0; i < group->member_count && err == 0; i++) {
+        members[i].subscription.at = at;
+        members[i].assignment.at = at + members[i].subscription.len;
+        at = members[i].assignment.at + members[i].assignment.len;
+    }
+    kj_free(names);
+    return err;
 }
 
 int kj_group_record_write(struct kj_group_op *op)

@@ -5,6 +5,9 @@
  */
 #include "group_process.h"
 
+#include "record/coord_record.h"
+
+#include <pthread.h>
 #include <time.h>
 
 static int64_t now_ms(void)
@@ -472,6 +475,116 @@ static void test_damaged_blob(void **state)
     close_process(&q);
 }
 
+/* --- the record --- */
+
+/* The newest record of a partition's last batch. */
+static void check_record(struct process *p, const char *member_id)
+{
+    static const char subscription[] = "\0\3\0\0\0\1\0\1t\377\377\377\377"
+                                       "\0\0\0\1\0\1t\0\0\0\2\0\0\0\1\0\0\0\4\0\0\0\1\377\377";
+    static const char assignment[] = "\0\3\0\0\0\1\0\1t\0\0\0\6\0\0\0\0\0\0\0\1\0\0\0\2"
+                                     "\0\0\0\3\0\0\0\4\0\0\0\5\377\377\377\377";
+    struct kj_partition *partition;
+    struct kj_log_cursor cursor = {0};
+    struct kj_log_read read = {0};
+    struct kj_batch_reader reader;
+    struct kj_buffer plain = {0};
+    struct kj_record_view view;
+    struct kj_coord_key key;
+    struct kj_coord_group group;
+    struct kj_coord_member member;
+    assert_ok(kj_offset_store_partition(p->offsets, "g", false, &partition));
+    struct kj_log *log = kj_partition_log(partition);
+    assert_ok(kj_log_read(log, kj_log_end(log) - 1, kj_log_end(log), 1 << 20, true, &cursor,
+                          &read));
+    assert_ok(kj_batch_reader_init(&reader, read.bytes, read.len, &plain, 1 << 20));
+    assert_int_equal(kj_batch_reader_next(&reader, &view), 1);
+    assert_int_equal(kj_coord_key_decode(view.key, view.key_bytes, &key), KJ_COORD_GROUP);
+    assert_memory_equal(key.group.at, "g", 1);
+    assert_true(kj_coord_group_decode(view.value, view.value_bytes, &group));
+    assert_int_equal(group.version, 3);
+    assert_int_equal(group.generation, 2);
+    assert_memory_equal(group.protocol_type.at, "consumer", 8);
+    assert_memory_equal(group.protocol.at, "range", 5);
+    assert_memory_equal(group.leader.at, member_id, group.leader.len);
+    assert_int_equal(group.member_count, 1);
+    const uint8_t *at = group.members;
+    assert_true(kj_coord_member_next(&group, &at, &member));
+    assert_memory_equal(member.id.at, member_id, member.id.len);
+    assert_null(member.instance_id.at);
+    assert_int_equal(member.session_timeout_ms, 30000);
+    assert_int_equal(member.rebalance_timeout_ms, 60000);
+    assert_int_equal(member.subscription.len, sizeof subscription - 1);
+    assert_memory_equal(member.subscription.at, subscription, sizeof subscription - 1);
+    assert_int_equal(member.assignment.len, sizeof assignment - 1);
+    assert_memory_equal(member.assignment.at, assignment, sizeof assignment - 1);
+    kj_view_release(read.view);
+    kj_buffer_free(&plain);
+}
+
+static void test_record(void **state)
+{
+    (void)state;
+    static const struct kj_member_partition owned[] = {{"t", 4}, {"t", 1}};
+    struct process p = open_process();
+    struct kj_member *a = new_member(&p, NULL);
+    joins(a);
+    assert_ok(kj_member_join(a, topic_t, 1, owned, 2));
+    check_record(&p, kj_member_id(a));
+    kj_member_free(a);
+    close_process(&p);
+}
+
+/* --- threads --- */
+
+struct worker {
+    pthread_t thread;
+    struct kj_member *member;
+    _Atomic bool stop;
+};
+
+static void *work_on(void *arg)
+{
+    struct worker *worker = arg;
+    for (int i = 0; !worker->stop; i++) {
+        enum kj_member_state state;
+        kj_member_poll_seen(worker->member);
+        if (kj_member_look(worker->member, &state) != 0)
+            return worker;
+        if (state != KJ_MEMBER_STABLE && state != KJ_MEMBER_JOINED &&
+            kj_member_join(worker->member, topic_t, 1, NULL, 0) != 0)
+            return worker;
+        if (i % 50 == 49 && kj_member_leave(worker->member) != 0)
+            return worker;
+    }
+    return NULL;
+}
+
+static void test_threads(void **state)
+{
+    (void)state;
+    enum { THREADS = 3 };
+    struct worker workers[THREADS] = {0};
+    struct process p;
+    struct kj_store_options options = test_options(dir.path);
+    options.background_threads = 1;
+    assert_ok(start(&p, &options));
+    for (int i = 0; i < THREADS; i++) {
+        workers[i].member = new_member(&p, NULL);
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, work_on, &workers[i]), 0);
+    }
+    nap(400);
+    for (int i = 0; i < THREADS; i++)
+        workers[i].stop = true;
+    for (int i = 0; i < THREADS; i++) {
+        void *result;
+        assert_int_equal(pthread_join(workers[i].thread, &result), 0);
+        assert_null(result);
+        kj_member_free(workers[i].member);
+    }
+    close_process(&p);
+}
+
 /* --- waiting --- */
 
 static void test_wait(void **state)
@@ -628,6 +741,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_generation_is_kept, make, clear),
         cmocka_unit_test_setup_teardown(test_areas_are_used_again, make, clear),
         cmocka_unit_test_setup_teardown(test_damaged_blob, make, clear),
+        cmocka_unit_test_setup_teardown(test_record, make, clear),
+        cmocka_unit_test_setup_teardown(test_threads, make, clear),
         cmocka_unit_test_setup_teardown(test_wait, make, clear),
         cmocka_unit_test_setup_teardown(test_describe, make, clear),
         cmocka_unit_test_setup_teardown(test_many, make, clear),

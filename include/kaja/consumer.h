@@ -25,16 +25,18 @@ struct kaja_batch;
 KAJA_API int kaja_consumer_open(struct kaja_store *store, const struct kaja_conf *conf,
                                 struct kaja_consumer **ret_consumer);
 
-/* Frees the consumer; batches it gave out stay valid until they are released. timeout_ms (0: at
- * once, -1: no limit) bounds what a close may have to wait for; without groups that is nothing.
- * NULL is allowed. Except for an error the handle is gone.
+/* Frees the consumer; batches it gave out stay valid until they are released. With
+ * enable.auto.commit the positions are committed; asynchronous commits are waited for and their
+ * callbacks run. timeout_ms (0: at once, -1: no limit) is for leaving a group, which there is not
+ * yet. NULL is allowed. Except for an error the handle is gone.
  * Errors: STATE (another thread is inside: nothing happened), INVALID_ARG (no consumer).
- * Threads: one. Blocks: up to timeout_ms. */
+ * Threads: one. Blocks: for a flush, if something is committed. */
 KAJA_API int kaja_consumer_close(struct kaja_consumer *consumer, int64_t timeout_ms);
 
 /* Replaces the assignment. Only topic and partition of each element count; a partition that was
- * assigned before keeps its position. count 0 unassigns all. Positions of new ones come from
- * auto.offset.reset. Kafka: assign().
+ * assigned before keeps its position. count 0 unassigns all. Positions of new ones are the offsets
+ * that the group committed (group.id), where there are none auto.offset.reset decides. With
+ * enable.auto.commit the positions are committed before. Kafka: assign().
  * Errors: UNKNOWN_TOPIC_OR_PARTITION, INVALID_ARG. Threads: one. Blocks: no. */
 KAJA_API int kaja_consumer_assign(struct kaja_consumer *consumer,
                                   const struct kaja_topic_partition *partitions, size_t count);
@@ -108,6 +110,49 @@ KAJA_API int kaja_consumer_resume(struct kaja_consumer *consumer, const char *to
  * Errors: those of kaja_consumer_position(). Threads: one. Blocks: as that. */
 KAJA_API int kaja_consumer_lag(struct kaja_consumer *consumer, const char *topic, int32_t partition,
                                int64_t *ret_count);
+
+/* A committed offset: the next one to read, not the last that was read. */
+struct kaja_committed_offset {
+    const char *topic;
+    int32_t partition;
+    int32_t leader_epoch; /* of the record before it, -1: not known */
+    int64_t offset;
+    const char *metadata; /* any text, at most offset.metadata.max.bytes; NULL: none */
+};
+
+/* Commits offsets for the consumer's group (group.id), all or none; offsets NULL (then count is 0):
+ * the positions of all assigned partitions. Any offset is accepted, also one beyond the end.
+ * Commits of commit_async() that came before are waited for and their callbacks run first.
+ * Retriable errors are tried again up to timeout_ms (-1: no limit). Done when it is on the
+ * device, or with kaja.commit.acks=1 in the page cache. Kafka: commitSync().
+ * Errors: INVALID_GROUP_ID (no group.id), UNKNOWN_TOPIC_OR_PARTITION, OFFSET_METADATA_TOO_LARGE,
+ * INVALID_ARG (a negative number, no topic), STATE (another thread is inside), READ_ONLY,
+ * LOCK_TIMED_OUT, DISK_FULL, POISONED, OUT_OF_MEMORY.
+ * Threads: one. Blocks: up to timeout_ms for locks, and for a flush. */
+KAJA_API int kaja_consumer_commit(struct kaja_consumer *consumer,
+                                  const struct kaja_committed_offset *offsets, size_t count,
+                                  int64_t timeout_ms);
+
+/* How a commit went: 0 or an error of kaja_consumer_commit(). Must not use the consumer. */
+typedef void kaja_commit_callback(void *arg, int error);
+
+/* The same, without waiting for the flush and without another try. The callback (NULL: none) runs
+ * in a later call of poll, commit, commit_async or close of this consumer, in the order of the
+ * commits. Nothing is kept of offsets. Kafka: commitAsync().
+ * Errors: those of the arguments as above; others come by the callback.
+ * Threads: one. Blocks: for locks. */
+KAJA_API int kaja_consumer_commit_async(struct kaja_consumer *consumer,
+                                        const struct kaja_committed_offset *offsets, size_t count,
+                                        kaja_commit_callback *callback, void *arg);
+
+/* What the group has committed for count partitions (topic and partition count), whoever did;
+ * offset KAJA_OFFSET_NONE: nothing. ret_offsets: room for count. Topics are the caller's strings,
+ * metadata the consumer's until the next call of this function or close. Kafka: committed().
+ * Errors: INVALID_GROUP_ID (no group.id), INVALID_ARG, STATE, OUT_OF_MEMORY.
+ * Threads: one. Blocks: for reading what was committed since the last look. */
+KAJA_API int kaja_consumer_committed(struct kaja_consumer *consumer,
+                                     const struct kaja_topic_partition *partitions, size_t count,
+                                     struct kaja_committed_offset *ret_offsets);
 
 /* Makes the current or the next blocking poll return INTERRUPTED, once. Safe in a signal handler.
  * Kafka: wakeup(). Errors: none. Threads: any. Blocks: no. */

@@ -26,6 +26,8 @@
 
 struct kj_producer_options;
 struct kj_consumer_options;
+struct kj_offset_store_options;
+struct kj_groups_options;
 
 enum kj_scope {
     KJ_SCOPE_DIRECTORY = 1,
@@ -44,6 +46,9 @@ int kj_conf_check(const struct kaja_conf *conf);
 int kj_conf_store_options(const struct kaja_conf *conf, const char *path,
                           struct kj_store_options *ret_options);
 void kj_conf_store_options_free(struct kj_store_options *options);
+/* What the directory says about groups and their offsets. */
+int kj_conf_group_options(struct kj_store *store, struct kj_offset_store_options *ret_offsets,
+                          struct kj_groups_options *ret_groups);
 int kj_conf_producer_options(const struct kaja_conf *conf, struct kj_producer_options *ret_options);
 int kj_conf_consumer_options(const struct kaja_conf *conf, struct kj_consumer_options *ret_options);
 

@@ -9,6 +9,8 @@
 #include "base/err.h"
 #include "client/consumer.h"
 #include "client/producer.h"
+#include "coord/group.h"
+#include "coord/offset_store.h"
 
 #include <string.h>
 
@@ -124,6 +126,52 @@ void kj_conf_store_options_free(struct kj_store_options *options)
     kj_free(directory.owned);
     options->directory = NULL;
     options->directory_count = 0;
+}
+
+static int directory_number(struct kj_property_list directory, const char *name,
+                            int64_t *ret_number)
+{
+    const struct kj_conf_row *row = kj_conf_row_find(name, KJ_SCOPE_DIRECTORY);
+    struct kj_conf_effective effective;
+    KJ_TRY(kj_conf_effective(row, (struct kj_property_list){0}, directory, &effective));
+    return kj_conf_value_parse(row, effective.value, ret_number);
+}
+
+int kj_conf_group_options(struct kj_store *store, struct kj_offset_store_options *ret_offsets,
+                          struct kj_groups_options *ret_groups)
+{
+    struct kj_offset_store_options offsets;
+    struct kj_groups_options groups;
+    struct kj_property *properties;
+    size_t count;
+    int64_t partitions = 1, max_size = INT32_MAX;
+    kj_offset_store_options_defaults(&offsets);
+    const struct {
+        const char *name;
+        int64_t *number;
+    } wanted[] = {
+        {"offsets.topic.num.partitions", &partitions},
+        {"offsets.topic.segment.bytes", &offsets.segment_bytes},
+        {"offset.metadata.max.bytes", &offsets.metadata_units_max},
+        {"offsets.retention.minutes", &offsets.retention_minutes},
+        {"offsets.retention.check.interval.ms", &offsets.check_interval_ms},
+        {"group.min.session.timeout.ms", &groups.min_session_timeout_ms},
+        {"group.max.session.timeout.ms", &groups.max_session_timeout_ms},
+        {"group.initial.rebalance.delay.ms", &groups.initial_delay_ms},
+        {"group.max.size", &max_size},
+    };
+    KJ_TRY(kj_topic_properties(store, NULL, &properties, &count));
+    struct kj_property_list directory = {properties, count};
+    int err = 0;
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted && err == 0; i++)
+        err = directory_number(directory, wanted[i].name, wanted[i].number);
+    kj_free_properties(properties, count);
+    KJ_TRY(err);
+    offsets.partition_count = (int32_t)partitions;
+    groups.max_size = (int32_t)max_size;
+    *ret_offsets = offsets;
+    *ret_groups = groups;
+    return 0;
 }
 
 static int choose_partitioner(const struct kaja_conf *conf, struct kj_producer_options *options)
@@ -284,6 +332,14 @@ int kj_conf_consumer_options(const struct kaja_conf *conf, struct kj_consumer_op
                       "auto.offset.reset: \"%.100s\" is not valid; allowed: %s",
                       value_of(conf, row), row->info.valid);
     KJ_TRY(settle_member(conf, &options.member));
+    int64_t acks;
+    KJ_TRY(number_of(conf, "kaja.commit.acks", KJ_SCOPE_CONSUMER, &acks));
+    options.commit_durable = acks > 0; /* the row's choices */
+    if (options.member.group_id == NULL && options.auto_commit &&
+        kj_conf_set_value(conf, "enable.auto.commit") != NULL)
+        return kj_err(KAJA_ERR_CONFLICT, "enable.auto.commit=true needs a group.id");
+    if (options.member.group_id == NULL)
+        options.auto_commit = false;
     *ret_options = options;
     return 0;
 }

@@ -133,17 +133,17 @@ KJ_PROPERTY(DIRECTORY, "log.cleaner.io.buffer.load.factor", DOUBLE, "0.9", BETWE
     "The usable share of the key map.")
 KJ_PROPERTY(DIRECTORY, "log.cleaner.io.max.bytes.per.second", DOUBLE, "1.7976931348623157E308", AT_LEAST(0), "bytes/s", LOW, LATER, NO,
     "A brake on compaction.")
-KJ_PROPERTY(DIRECTORY, "offsets.topic.num.partitions", INT, "1", AT_LEAST(1), "", LOW, LATER, NO,
+KJ_PROPERTY(DIRECTORY, "offsets.topic.num.partitions", INT, "1", AT_LEAST(1), "", LOW, ON, NO,
     "Partitions of __consumer_offsets. Kafka's default is 50.")
-KJ_PROPERTY(DIRECTORY, "offsets.topic.segment.bytes", INT, "4194304", AT_LEAST(1), "bytes", LOW, LATER, NO,
+KJ_PROPERTY(DIRECTORY, "offsets.topic.segment.bytes", INT, "4194304", AT_LEAST(1), "bytes", LOW, ON, NO,
     "segment.bytes of __consumer_offsets. Kafka's default is 104857600.")
 KJ_PROPERTY(DIRECTORY, "offsets.topic.compression.codec", INT, "0", BETWEEN(0, 4), "", LOW, LATER, NO,
     "The codec of its batches.")
-KJ_PROPERTY(DIRECTORY, "offset.metadata.max.bytes", INT, "4096", AT_LEAST(0), "", LOW, LATER, NO,
+KJ_PROPERTY(DIRECTORY, "offset.metadata.max.bytes", INT, "4096", AT_LEAST(0), "", LOW, ON, NO,
     "The longest metadata of a commit, in UTF-16 units.")
-KJ_PROPERTY(DIRECTORY, "offsets.retention.minutes", INT, "525600", AT_LEAST(1), "min", MEDIUM, LATER, NO,
+KJ_PROPERTY(DIRECTORY, "offsets.retention.minutes", INT, "525600", AT_LEAST(1), "min", MEDIUM, ON, NO,
     "How long the offsets of an unused group are kept. Kafka's default is 10080.")
-KJ_PROPERTY(DIRECTORY, "offsets.retention.check.interval.ms", LONG, "600000", AT_LEAST(1), "ms", LOW, LATER, NO,
+KJ_PROPERTY(DIRECTORY, "offsets.retention.check.interval.ms", LONG, "600000", AT_LEAST(1), "ms", LOW, ON, NO,
     "The time between two looks for such groups.")
 KJ_PROPERTY(DIRECTORY, "group.min.session.timeout.ms", INT, "10", AT_LEAST(0), "ms", LOW, LATER, NO,
     "The least session.timeout.ms. Kafka's default is 6000.")
@@ -271,6 +271,8 @@ KJ_PROPERTY(CONSUMER_SCOPE, "fetch.min.bytes", INT, "1", AT_LEAST(0), "bytes", L
     "The least that a poll waits for.")
 KJ_PROPERTY(CONSUMER_SCOPE, "isolation.level", STRING, "read_uncommitted", ONE_OF("read_uncommitted, read_committed"), "", MEDIUM, ON, CONSUMER(read_committed),
     "read_committed leaves out records of transactions that were aborted or are still open.")
+KJ_PROPERTY(CONSUMER_SCOPE, "kaja.commit.acks", STRING, "all", ONE_OF("1, all, -1"), "", MEDIUM, ON, NO,
+    "When a commit is done. 1: when it is in the page cache, which survives the death of any process; all, the same as -1: when it is on the device, which survives a power cut.")
 KJ_PROPERTY(CONSUMER_SCOPE, "kaja.decompressed.max.bytes", LONG, "104857600", AT_LEAST(0), "bytes", LOW, ON, CONSUMER(decompressed_bytes_max),
     "A compressed batch that becomes larger than this is refused: RECORD_TOO_LARGE.")
 KJ_PROPERTY(CONSUMER_SCOPE, "kaja.memory.max", LONG, "1073741824", AT_LEAST(1048576), "bytes", MEDIUM, ON, CONSUMER(memory_bytes_max),
@@ -283,14 +285,14 @@ KJ_PROPERTY(CONSUMER_SCOPE, "max.poll.records", INT, "500", AT_LEAST(1), "", MED
     "The most records of a poll.")
 KJ_PROPERTY(CONSUMER_SCOPE, "default.api.timeout.ms", INT, "60000", AT_LEAST(0), "ms", LOW, NONE, NO,
     "Every call that waits has a timeout of its own.")
-KJ_PROPERTY(CONSUMER_SCOPE, "auto.commit.interval.ms", INT, "5000", AT_LEAST(0), "ms", LOW, LATER, NO,
-    "The time between two commits.")
-KJ_PROPERTY(CONSUMER_SCOPE, "enable.auto.commit", BOOL, "false", FLAG, "", MEDIUM, LATER, NO,
-    "Commit positions by itself. Needs group.id; without one Kafka's default is false too.")
+KJ_PROPERTY(CONSUMER_SCOPE, "auto.commit.interval.ms", INT, "5000", AT_LEAST(0), "ms", LOW, ON, CONSUMER(auto_commit_interval_ms),
+    "The time between two commits of enable.auto.commit.")
+KJ_PROPERTY(CONSUMER_SCOPE, "enable.auto.commit", BOOL, "true", FLAG, "", MEDIUM, ON, CONSUMER(auto_commit),
+    "Commit the positions by itself: what earlier polls gave out, in a poll when the time has come, before an assignment changes, and at close. Without group.id it is false.")
 KJ_PROPERTY(CONSUMER_SCOPE, "exclude.internal.topics", BOOL, "true", FLAG, "", LOW, LATER, NO,
     "Patterns skip internal topics.")
-KJ_PROPERTY(CONSUMER_SCOPE, "group.id", STRING, NULL, WORDS("none yet"), "", HIGH, LATER, NO,
-    "The group that the consumer shares its partitions with. Not built yet: use kaja_consumer_assign().")
+KJ_PROPERTY(CONSUMER_SCOPE, "group.id", STRING, NULL, WORDS("any text"), "", HIGH, ON, NO,
+    "The group in whose name offsets are committed. Partitions are not shared out yet: use kaja_consumer_assign().")
 KJ_PROPERTY(CONSUMER_SCOPE, "group.instance.id", STRING, NULL, WORDS("none yet"), "", MEDIUM, LATER, NO,
     "A member that keeps its partitions while it restarts.")
 KJ_PROPERTY(CONSUMER_SCOPE, "group.protocol", STRING, "classic", ONE_OF("classic, consumer"), "", LOW, LATER, NO,

@@ -29,6 +29,8 @@ int kaja_consumer_open(struct kaja_store *store, const struct kaja_conf *conf,
     struct kaja_consumer *consumer = kj_alloc_zero(1, sizeof *consumer);
     if (consumer == NULL)
         return kj_err_oom("a consumer");
+    options.groups = store->groups;
+    options.offsets = store->offsets;
     int err = kj_consumer_new(store->store, &options, &consumer->client);
     if (err != 0) {
         kj_free(consumer);
@@ -54,7 +56,7 @@ static int null_argument(const char *what)
 
 int kaja_consumer_close(struct kaja_consumer *consumer, int64_t timeout_ms)
 {
-    (void)timeout_ms; /* for commits and leaving a group: nothing is waited for yet */
+    (void)timeout_ms; /* for leaving a group: there is none to leave yet */
     if (consumer == NULL)
         return 0;
     KJ_TRY(kj_handle_check(consumer, KJ_MAGIC_CONSUMER, "consumer"));
@@ -195,6 +197,54 @@ int kaja_consumer_lag(struct kaja_consumer *consumer, const char *topic, int32_t
     if (topic == NULL || ret_count == NULL)
         return null_argument(topic == NULL ? "topic" : "ret_count");
     return kj_consumer_lag(consumer->client, topic, partition, ret_count);
+}
+
+static int check_offsets(const struct kaja_committed_offset *offsets, size_t count)
+{
+    if (offsets == NULL && count > 0)
+        return null_argument("offsets");
+    for (size_t i = 0; offsets != NULL && i < count; i++) {
+        if (offsets[i].topic == NULL || offsets[i].topic[0] == '\0')
+            return kj_err(KAJA_ERR_INVALID_ARG, "element %zu has no topic", i);
+        if (offsets[i].partition < 0 || offsets[i].offset < 0 || offsets[i].leader_epoch < -1)
+            return kj_err(KAJA_ERR_INVALID_ARG,
+                          "element %zu has partition %d, offset %lld, leader epoch %d", i,
+                          offsets[i].partition, (long long)offsets[i].offset,
+                          offsets[i].leader_epoch);
+    }
+    return 0;
+}
+
+int kaja_consumer_commit(struct kaja_consumer *consumer,
+                         const struct kaja_committed_offset *offsets, size_t count,
+                         int64_t timeout_ms)
+{
+    KJ_TRY(check(consumer));
+    KJ_TRY(check_offsets(offsets, count));
+    return kj_consumer_commit(consumer->client, offsets, count, timeout_ms);
+}
+
+int kaja_consumer_commit_async(struct kaja_consumer *consumer,
+                               const struct kaja_committed_offset *offsets, size_t count,
+                               kaja_commit_callback *callback, void *arg)
+{
+    KJ_TRY(check(consumer));
+    KJ_TRY(check_offsets(offsets, count));
+    return kj_consumer_commit_async(consumer->client, offsets, count, callback, arg);
+}
+
+int kaja_consumer_committed(struct kaja_consumer *consumer,
+                            const struct kaja_topic_partition *partitions, size_t count,
+                            struct kaja_committed_offset *ret_offsets)
+{
+    KJ_TRY(check(consumer));
+    if (count > 0 && (partitions == NULL || ret_offsets == NULL))
+        return null_argument(partitions == NULL ? "partitions" : "ret_offsets");
+    for (size_t i = 0; i < count; i++)
+        if (partitions[i].topic == NULL || partitions[i].partition < 0)
+            return kj_err(KAJA_ERR_INVALID_ARG, "element %zu has no topic, or partition %d", i,
+                          partitions[i].partition);
+    return kj_consumer_committed(consumer->client, partitions, count, ret_offsets);
 }
 
 void kaja_consumer_wakeup(struct kaja_consumer *consumer)

@@ -11,6 +11,8 @@
 
 #include "base/atomic.h"
 #include "base/err.h"
+#include "coord/group.h"
+#include "coord/offset_store.h"
 #include "store/store.h"
 
 #include <stddef.h>
@@ -28,6 +30,8 @@ enum {
 struct kaja_store {
     uint32_t magic;
     struct kj_store *store;
+    struct kj_offset_store *offsets;
+    struct kj_groups *groups;
     kaja_event_callback *event_callback;
     void *event_arg;
     int64_t memory_max; /* kaja.memory.max of consumers that do not set it */

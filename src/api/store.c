@@ -8,6 +8,25 @@
 #include "base/alloc.h"
 #include "base/err.h"
 
+/* What there is of groups. Closes the store if it cannot. */
+static int open_groups(struct kaja_store *store)
+{
+    struct kj_offset_store_options options;
+    struct kj_groups_options groups;
+    struct kj_err_saved why;
+    int err = kj_conf_group_options(store->store, &options, &groups);
+    if (err == 0)
+        err = kj_offset_store_open(store->store, &options, &store->offsets);
+    if (err == 0)
+        err = kj_groups_open(store->store, store->offsets, &groups, &store->groups);
+    if (err == 0)
+        return 0;
+    kj_err_save(err, &why);
+    kj_offset_store_close(store->offsets);
+    (void)kj_store_close(store->store); /* the error that came first is told */
+    return kj_err_restore(&why);
+}
+
 int kaja_store_open(const char *path, const struct kaja_conf *conf, struct kaja_store **ret_store)
 {
     if (path == NULL || path[0] == '\0' || ret_store == NULL)
@@ -24,6 +43,8 @@ int kaja_store_open(const char *path, const struct kaja_conf *conf, struct kaja_
         err = kj_store_open(&options, &store->store);
     int64_t memory_max = options.memory_max;
     kj_conf_store_options_free(&options);
+    if (err == 0)
+        err = open_groups(store);
     if (err != 0) {
         kj_free(store);
         return err;
@@ -53,6 +74,10 @@ int kaja_store_close(struct kaja_store *store)
                       (unsigned long long)batches);
     if (!forked)
         kj_handle_serve_events(store);
+    if (!forked) { /* else they are the parent's, and go with the process */
+        kj_groups_close(store->groups);
+        kj_offset_store_close(store->offsets);
+    }
     int err = kj_store_close(store->store);
     store->magic = KJ_MAGIC_CLOSED;
     kj_free(store);

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "client/commits.h"
 #include "client/fetcher.h"
 #include "os/shared.h"
 
@@ -16,6 +17,8 @@ struct kj_consumer {
     struct kj_consumer_options options;
     struct kj_fetcher fetcher;
     struct kj_subscription subscription;
+    struct kj_commits commits;
+    int64_t auto_commit_ns; /* when the next one is due */
     uint64_t generation; /* of the catalog, at the last look for deleted topics */
     /* for kj_store_wait(), as many as are assigned */
     struct kj_partition **wait_partitions;
@@ -43,7 +46,14 @@ void kj_consumer_options_defaults(struct kj_consumer_options *options)
                    .rebalance_timeout_ms = 300000,
                    .assignors = {KJ_ASSIGNOR_RANGE, KJ_ASSIGNOR_COOPERATIVE_STICKY},
                    .assignor_count = 2},
+        .auto_commit_interval_ms = 5000,
+        .commit_durable = true,
     };
+}
+
+static int64_t auto_commit_ns(const struct kj_consumer *consumer)
+{
+    return consumer->options.auto_commit_interval_ms * 1000000;
 }
 
 int kj_consumer_new(struct kj_store *store, const struct kj_consumer_options *options,
@@ -66,6 +76,16 @@ int kj_consumer_new(struct kj_store *store, const struct kj_consumer_options *op
         return err;
     }
     kj_subscription_init(&consumer->subscription);
+    err = kj_commits_init(&consumer->commits, store, options->groups, options->offsets,
+                          options->member.group_id, options->commit_durable);
+    if (err != 0) {
+        kj_fetch_pool_close(consumer->fetcher.pool);
+        kj_free(consumer);
+        return err;
+    }
+    consumer->fetcher.first_offset = kj_commits_position;
+    consumer->fetcher.first_arg = &consumer->commits;
+    consumer->auto_commit_ns = kj_mono_ns(consumer->clock) + auto_commit_ns(consumer);
     *ret_consumer = consumer;
     return 0;
 }
@@ -86,9 +106,54 @@ static int leave(struct kj_consumer *consumer, int err)
     return err;
 }
 
+/* --- commits --- */
+
+/* Of what earlier polls gave out: the positions, as long as no poll has moved them on. Its failures
+ * are told by the next one of the application itself, if it goes on. */
+static void auto_commit(struct kj_consumer *consumer, bool now)
+{
+    int64_t now_ns = kj_mono_ns(consumer->clock);
+    if (!consumer->options.auto_commit || (!now && now_ns < consumer->auto_commit_ns))
+        return;
+    consumer->auto_commit_ns = now_ns + auto_commit_ns(consumer);
+    if (kj_commits_commit_async(&consumer->commits, &consumer->subscription, NULL, 0, NULL,
+                                NULL) != 0)
+        kj_err_clear();
+}
+
+int kj_consumer_commit(struct kj_consumer *consumer, const struct kaja_committed_offset *offsets,
+                       size_t count, int64_t timeout_ms)
+{
+    KJ_TRY(enter(consumer));
+    return leave(consumer, kj_commits_commit(&consumer->commits, &consumer->subscription, offsets,
+                                             count, kj_deadline_ns(consumer->clock, timeout_ms)));
+}
+
+int kj_consumer_commit_async(struct kj_consumer *consumer,
+                             const struct kaja_committed_offset *offsets, size_t count,
+                             kaja_commit_callback *callback, void *arg)
+{
+    KJ_TRY(enter(consumer));
+    kj_commits_serve(&consumer->commits, false);
+    return leave(consumer,
+                 kj_commits_commit_async(&consumer->commits, &consumer->subscription, offsets,
+                                         count, callback, arg));
+}
+
+int kj_consumer_committed(struct kj_consumer *consumer,
+                          const struct kaja_topic_partition *partitions, size_t count,
+                          struct kaja_committed_offset *ret_offsets)
+{
+    KJ_TRY(enter(consumer));
+    return leave(consumer,
+                 kj_commits_committed(&consumer->commits, partitions, count, ret_offsets));
+}
+
 int kj_consumer_free(struct kj_consumer *consumer)
 {
     KJ_TRY(enter(consumer));
+    auto_commit(consumer, true);
+    kj_commits_free(&consumer->commits);
     kj_subscription_free(&consumer->subscription);
     kj_fetch_pool_close(consumer->fetcher.pool);
     kj_free(consumer->wait_partitions);
@@ -124,6 +189,7 @@ int kj_consumer_assign(struct kj_consumer *consumer, const struct kaja_topic_par
                        size_t count)
 {
     KJ_TRY(enter(consumer));
+    auto_commit(consumer, true);
     return leave(consumer, assign(consumer, partitions, count));
 }
 
@@ -384,6 +450,8 @@ static int poll_entered(struct kj_consumer *consumer, int64_t timeout_ms,
     if (consumer->subscription.count == 0)
         return kj_err(KAJA_ERR_STATE,
                       "nothing is assigned to the consumer: kaja_consumer_assign() first");
+    kj_commits_serve(&consumer->commits, false);
+    auto_commit(consumer, false);
     if (timeout_ms != 0 && woken(consumer))
         return kj_err(KAJA_ERR_INTERRUPTED, "kaja_consumer_wakeup() was called");
     if (options->memory_bytes_max != 0 &&

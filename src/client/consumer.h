@@ -23,6 +23,8 @@ enum kj_offset_reset {
     KJ_RESET_BY_DURATION = 3
 };
 
+struct kj_offset_store; /* coord/offset_store.h */
+
 struct kj_consumer_options {
     enum kj_offset_reset reset; /* auto.offset.reset; kj_offset_reset_parse() */
     int64_t reset_duration_ms;  /* of KJ_RESET_BY_DURATION */
@@ -38,6 +40,11 @@ struct kj_consumer_options {
     size_t memory_bytes_max; /* kaja.memory.max: that unreleased batches may pin; 0: no limit */
     struct kj_member_options member; /* group.id and what goes with it; group_id NULL: no group. Its
                                         strings need to live as long as kj_consumer_new() */
+    struct kj_groups *groups;         /* of the store handle, both; asked for with a group alone */
+    struct kj_offset_store *offsets;
+    bool auto_commit;                 /* enable.auto.commit */
+    int64_t auto_commit_interval_ms;  /* auto.commit.interval.ms */
+    bool commit_durable;              /* kaja.commit.acks=all */
     kj_atomic_u64 *batches_out; /* counts batches that are out; outlives them; NULL: nobody asks */
 };
 /* Kafka's defaults. */
@@ -52,6 +59,7 @@ struct kj_consumer;
  * _wakeup() is for one thread at a time: STATE if another one is inside. */
 int kj_consumer_new(struct kj_store *store, const struct kj_consumer_options *options,
                     struct kj_consumer **ret_consumer);
+/* Commits first if enable.auto.commit is set, and waits for asynchronous commits. */
 int kj_consumer_free(struct kj_consumer *consumer);
 int kj_consumer_assign(struct kj_consumer *consumer, const struct kaja_topic_partition *partitions,
                        size_t count);
@@ -73,6 +81,14 @@ int kj_consumer_pause(struct kj_consumer *consumer, const char *topic, int32_t p
                       bool paused);
 int kj_consumer_lag(struct kj_consumer *consumer, const char *topic, int32_t partition,
                     int64_t *ret_count);
+int kj_consumer_commit(struct kj_consumer *consumer, const struct kaja_committed_offset *offsets,
+                       size_t count, int64_t timeout_ms);
+int kj_consumer_commit_async(struct kj_consumer *consumer,
+                             const struct kaja_committed_offset *offsets, size_t count,
+                             kaja_commit_callback *callback, void *arg);
+int kj_consumer_committed(struct kj_consumer *consumer,
+                          const struct kaja_topic_partition *partitions, size_t count,
+                          struct kaja_committed_offset *ret_offsets);
 void kj_consumer_wakeup(struct kj_consumer *consumer); /* any thread, signal handlers */
 
 #endif

@@ -56,6 +56,16 @@ static int reset_offset(const struct kj_fetcher *fetcher, struct kj_assigned *as
     }
 }
 
+static int first_offset(const struct kj_fetcher *fetcher, struct kj_assigned *assigned,
+                        int64_t *ret_offset)
+{
+    bool found = false;
+    if (fetcher->first_offset != NULL)
+        KJ_TRY(fetcher->first_offset(fetcher->first_arg, assigned->name, assigned->number, &found,
+                                     ret_offset));
+    return found ? 0 : reset_offset(fetcher, assigned, ret_offset);
+}
+
 int kj_fetcher_resolve(const struct kj_fetcher *fetcher, struct kj_assigned *assigned)
 {
     int64_t offset;
@@ -70,6 +80,9 @@ int kj_fetcher_resolve(const struct kj_fetcher *fetcher, struct kj_assigned *ass
         break;
     case KJ_POSITION_TIME:
         KJ_TRY(time_to_offset(fetcher, assigned, assigned->offset, &offset));
+        break;
+    case KJ_POSITION_NEW:
+        KJ_TRY(first_offset(fetcher, assigned, &offset));
         break;
     case KJ_POSITION_RESET:
     default:

@@ -17,6 +17,10 @@ struct kj_fetcher {
     const struct kj_clock *clock;
     const struct kj_consumer_options *options;
     struct kj_fetch_pool *pool;
+    /* Where reading of a new partition begins; not found, or NULL: auto.offset.reset says. */
+    int (*first_offset)(void *arg, const char *topic, int32_t partition, bool *ret_found,
+                        int64_t *ret_offset);
+    void *first_arg;
 };
 
 /* The offset behind the last record that may be read. */

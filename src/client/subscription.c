@@ -108,7 +108,7 @@ static int assigned_new(struct kj_store *store, const char *topic, int32_t parti
     assigned->log = kj_partition_log(assigned->partition);
     assigned->name = kj_topic_name(assigned->topic);
     assigned->number = partition;
-    assigned->kind = KJ_POSITION_RESET;
+    assigned->kind = KJ_POSITION_NEW;
     *ret_assigned = assigned;
     return 0;
 }

@@ -16,7 +16,8 @@
 /* Where the next poll reads from. */
 enum kj_position_kind {
     KJ_POSITION_AT,        /* offset */
-    KJ_POSITION_RESET,     /* not known: auto.offset.reset says */
+    KJ_POSITION_NEW,       /* the committed one, or else: */
+    KJ_POSITION_RESET,     /* auto.offset.reset says */
     KJ_POSITION_BEGINNING, /* the others are resolved when they are needed */
     KJ_POSITION_END,
     KJ_POSITION_TIME /* of the first record at or after offset, a time in ms */

@@ -54,8 +54,6 @@ struct kj_offset_store {
     kj_atomic_u64 next_expire_ns;         /* 0: nothing was used yet */
 };
 
-/* INVALID_GROUP_ID. */
-int kj_offset_group_check(const char *group_id);
 /* The part of a group, its partition loaded; *ret_part NULL: no topic and create is false. */
 int kj_offset_part(struct kj_offset_store *offsets, const char *group_id, bool create,
                    struct kj_offset_part **ret_part);

@@ -33,6 +33,9 @@ void kj_offset_store_options_defaults(struct kj_offset_store_options *options);
 
 struct kj_offset_store;
 
+/* INVALID_GROUP_ID: empty, or longer than its record can say. */
+int kj_offset_group_check(const char *group_id);
+
 /* Looks at nothing yet; registers a task with the store (flushes of asynchronous commits, expiry
  * once it was used). OUT_OF_MEMORY. */
 int kj_offset_store_open(struct kj_store *store, const struct kj_offset_store_options *options,

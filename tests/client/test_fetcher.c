@@ -4,6 +4,7 @@
  * and every damage, limits, order of partitions.
  */
 #include "client/fake_store.h"
+#include "client/no_groups.h"
 
 #include "client/consumer.h"
 #include "client/fetched.h"

@@ -5,6 +5,9 @@
  *
  * A .log descriptor that may have bytes above `durable` behind it is flushed before it is closed: were
  * it closed first, a write-back error in between could be lost, and a later fsync would succeed.
+ * Whoever opens a file may hold locks that no flush should be waited for with, so where the owner
+ * of the cache listens this is left to kj_file_cache_trim(): until then there may be half as many
+ * more. One such flush runs at a time: it opens files itself.
  */
 #include "log/internal.h"
 
@@ -18,6 +21,8 @@ struct kj_file_cache {
     struct kj_segment *first, *last;
     size_t files, files_max;
     size_t maps, maps_max;
+    struct kj_log *flushed; /* whose flush makes room just now */
+    struct kj_file_cache_calls calls;
 };
 
 int kj_file_cache_new(size_t files_max, size_t maps_max, struct kj_file_cache **ret_cache)
@@ -41,6 +46,11 @@ void kj_file_cache_free(struct kj_file_cache *cache)
     kj_cond_destroy(&cache->unpinned);
     kj_lock_destroy(&cache->lock);
     kj_free(cache);
+}
+
+void kj_file_cache_listen(struct kj_file_cache *cache, const struct kj_file_cache_calls *calls)
+{
+    cache->calls = *calls;
 }
 
 size_t kj_file_cache_open_files(struct kj_file_cache *cache)
@@ -122,16 +132,23 @@ static bool owes_flush(struct kj_segment *segment)
            kj_log_durable(log) < kj_log_end(log);
 }
 
-static int flush_if_free(struct kj_log *log)
+/* Never waits: whoever makes room may be in the middle of a flush of this very log. */
+static int flush_if_free(struct kj_file_cache *cache, struct kj_log *log)
 {
     struct kj_log_flush flush;
     KJ_TRY(kj_log_flush_begin(log, false, &flush));
-    return kj_log_flush_end(&flush, flush.file != NULL ? kj_io_sync(flush.file) : 0);
+    bool synced = flush.file != NULL;
+    KJ_TRY(kj_log_flush_end(&flush, synced ? kj_io_sync(flush.file) : 0));
+    if (synced)
+        (void)kj_log_high_watermark(log); /* notes it for everybody */
+    if (synced && cache->calls.flushed != NULL)
+        cache->calls.flushed(cache->calls.arg, log->slot_number);
+    return 0;
 }
 
-/* Closes the least recently used segment that nobody uses; false if there is none. Lock held; dropped
- * and taken again around a flush. */
-static bool evict_one(struct kj_file_cache *cache, const struct kj_segment *keep)
+/* Closes the least recently used segment that nobody uses; false if there is none. Lock held; with
+ * flush, dropped and taken again around one. */
+static bool evict_one(struct kj_file_cache *cache, const struct kj_segment *keep, bool flush)
 {
     for (struct kj_segment *victim = cache->last; victim != NULL; victim = victim->lru_prev) {
         if (victim->pins != 0 || victim == keep)
@@ -140,13 +157,19 @@ static bool evict_one(struct kj_file_cache *cache, const struct kj_segment *keep
             drop_open(cache, victim);
             return true;
         }
-        /* Its log cannot go while the pin stands: kj_segment_close() waits for it. */
+        if (!flush || cache->flushed != NULL || victim->log->leaving)
+            continue;
+        /* Neither can the log go, see kj_file_cache_leave(), nor this segment, while the pin
+         * stands: kj_segment_close() waits for it. */
         victim->pins++;
+        cache->flushed = victim->log;
         kj_lock_release(&cache->lock);
-        /* Never waits: whoever makes room may be in the middle of a flush of this very log. */
-        int err = flush_if_free(victim->log);
+        int err = flush_if_free(cache, victim->log);
         kj_lock_acquire(&cache->lock);
+        cache->flushed = NULL;
         drop_pin(cache, victim);
+        if (cache->closers > 0)
+            kj_cond_broadcast(&cache->unpinned);
         if (err == 0 && victim->pins == 0) {
             drop_open(cache, victim);
             return true;
@@ -157,14 +180,48 @@ static bool evict_one(struct kj_file_cache *cache, const struct kj_segment *keep
     return false;
 }
 
+static bool within(const struct kj_file_cache *cache, size_t files_max, size_t maps_max)
+{
+    return cache->files < files_max && cache->maps < maps_max;
+}
+
+/* Lock held. */
 static void make_room(struct kj_file_cache *cache, const struct kj_segment *keep)
 {
-    for (int rounds = 0; rounds < 64; rounds++) {
-        if (cache->files < cache->files_max && cache->maps < cache->maps_max)
-            return;
-        if (!evict_one(cache, keep))
+    size_t files = cache->files_max, maps = cache->maps_max;
+    bool flush = cache->calls.full == NULL || !within(cache, files + files / 2, maps + maps / 2);
+    for (int rounds = 0; rounds < 64 && !within(cache, files, maps); rounds++)
+        if (!evict_one(cache, keep, flush)) {
+            if (cache->calls.full != NULL)
+                cache->calls.full(cache->calls.arg);
             return; /* everything is in use: over the bound rather than stuck */
+        }
+}
+
+void kj_file_cache_trim(struct kj_file_cache *cache)
+{
+    kj_lock_acquire(&cache->lock);
+    size_t files = cache->files_max, maps = cache->maps_max;
+    if (!within(cache, files, maps)) {
+        /* A little more: the next opens shall find room. */
+        files -= files / 8;
+        maps -= maps / 8;
+        for (size_t rounds = cache->files_max; rounds > 0 && !within(cache, files, maps); rounds--)
+            if (!evict_one(cache, NULL, true))
+                break;
     }
+    kj_lock_release(&cache->lock);
+}
+
+void kj_file_cache_leave(struct kj_file_cache *cache, struct kj_log *log)
+{
+    kj_lock_acquire(&cache->lock);
+    log->leaving = true;
+    cache->closers++;
+    while (cache->flushed == log)
+        kj_cond_wait(&cache->unpinned, &cache->lock);
+    cache->closers--;
+    kj_lock_release(&cache->lock);
 }
 
 /* What this descriptor may never hear of. After the open: bytes that came in between are taken for

@@ -115,6 +115,7 @@ struct kj_log {
     bool index_in_the_way; /* (list_lock) an index is a link or something else than a file */
     bool leftovers;        /* (list_lock) .deleted, .cleaned or .swap are there */
 
+    bool leaving; /* (f) it is being freed: the cache does not flush it any more */
     struct kj_lock flush_lock; /* leaf: guards flushing */
     struct kj_cond flush_cond;
     bool flushing;
@@ -238,6 +239,8 @@ void kj_segment_unpin(struct kj_segment *segment);
 int kj_segment_view(struct kj_segment *segment, int64_t bytes, struct kj_view **ret_view);
 /* Makes the indexes of a closed segment survive a power cut (log/flush.c). */
 int kj_segment_sync_indexes(struct kj_segment *segment);
+/* The log is about to be freed: waits for a flush of it that makes room, and lets none begin. */
+void kj_file_cache_leave(struct kj_file_cache *cache, struct kj_log *log);
 /* Closes what is open, when nothing is pinned any more; flushes nothing. */
 void kj_segment_close(struct kj_segment *segment);
 

@@ -87,6 +87,7 @@ void kj_log_free(struct kj_log *log)
 {
     if (log == NULL)
         return;
+    kj_file_cache_leave(log->env->files, log);
     for (size_t i = 0; i < log->segment_count; i++)
         kj_segment_release(log->segments[i]);
     kj_free(log->segments);

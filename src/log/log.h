@@ -62,6 +62,17 @@ struct kj_file_cache;
 int kj_file_cache_new(size_t files_max, size_t maps_max, struct kj_file_cache **ret_cache);
 void kj_file_cache_free(struct kj_file_cache *cache); /* every log closed before */
 size_t kj_file_cache_open_files(struct kj_file_cache *cache);
+/* What the owner of the cache is told, from within any call and under any locks. */
+struct kj_file_cache_calls {
+    void *arg;
+    /* Making room made a partition durable further: who waits for that is to be woken. */
+    void (*flushed)(void *arg, uint32_t slot_number);
+    /* Room can be made by flushes only: kj_file_cache_trim() is wanted soon. */
+    void (*full)(void *arg);
+};
+void kj_file_cache_listen(struct kj_file_cache *cache, const struct kj_file_cache_calls *calls);
+/* Goes back below the bounds, with flushes where they are needed. Nothing may be held. */
+void kj_file_cache_trim(struct kj_file_cache *cache);
 /* Closes what was not used since the call before. */
 void kj_file_cache_sweep(struct kj_file_cache *cache);
 

@@ -178,6 +178,18 @@ int64_t kj_store_next_deadline_ns(struct kj_store *store)
     return kj_store_has_worker(store) ? INT64_MAX : (int64_t)kj_load_acquire(&store->deadline_ns);
 }
 
+static void wake_after_flush(void *arg, uint32_t slot_number)
+{
+    struct kj_store *store = arg;
+    kj_wake_readers(store, slot_number);
+}
+
+static void poke(void *arg)
+{
+    struct kj_store *store = arg;
+    kj_store_poke(store);
+}
+
 /* --- opening --- */
 
 static int open_store(struct kj_store *store)
@@ -188,6 +200,8 @@ static int open_store(struct kj_store *store)
     KJ_TRY(check_root(store));
     store->files_max = files_max(&store->options);
     KJ_TRY(kj_file_cache_new(store->files_max, maps_max(&store->options), &store->files));
+    struct kj_file_cache_calls calls = {.arg = store, .flushed = wake_after_flush, .full = poke};
+    kj_file_cache_listen(store->files, &calls);
     if (store->options.read_only) {
         KJ_TRY(kj_session_follow(store));
         KJ_TRY(kj_store_sync(store));

@@ -409,6 +409,7 @@ static void tell_gone(struct kj_store *store)
 static int64_t run_own(struct kj_store *store)
 {
     int64_t now_ns = kj_mono_ns(store->clock);
+    kj_file_cache_trim(store->files);
     run_queue(store, now_ns);
     int64_t deadline_ns = tick(store, now_ns);
     if (kj_store_gone(store))

@@ -292,12 +292,14 @@ static int assign(struct kj_assign_work *work, enum kj_assignor assignor)
     case KJ_ASSIGNOR_ROUNDROBIN:
         kj_assign_roundrobin(work);
         return 0;
-    case KJ_ASSIGNOR_STICKY:
     case KJ_ASSIGNOR_COOPERATIVE_STICKY:
+        return kj_assign_cooperative(work);
+    case KJ_ASSIGNOR_STICKY:
         break;
     }
-    return kj_err(KAJA_ERR_UNSUPPORTED_FEATURE, "assignor %s is not built",
-                  kj_assignor_name(assignor));
+    bool equal;
+    bool *moving = kj_assign_take(work, work->partition_count, sizeof *moving);
+    return moving == NULL ? kj_err_oom("an assignment") : kj_assign_sticky(work, moving, &equal);
 }
 
 int kj_assign(enum kj_assignor assignor, const struct kj_assign_input *input,

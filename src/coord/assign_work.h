@@ -60,4 +60,17 @@ static inline uint32_t kj_assign_bucket(int32_t hash, uint32_t slots)
 void kj_assign_by_range(struct kj_assign_work *work);
 void kj_assign_roundrobin(struct kj_assign_work *work);
 
+/* What members say they own. */
+struct kj_assign_claims {
+    uint32_t *order; /* members, in the order of the Java map */
+    uint32_t *owner; /* of each partition: who owns it by its claim, or KJ_ASSIGN_NONE */
+    bool *twice;     /* two members of one generation claimed it */
+};
+/* moving: where all members subscribe to the same topics, set for each partition that changes its
+ * owner; *ret_equal is then true. */
+int kj_assign_sticky(struct kj_assign_work *work, bool *moving, bool *ret_equal);
+/* The part of it for subscriptions that differ. */
+int kj_assign_sticky_general(struct kj_assign_work *work, const struct kj_assign_claims *claims);
+int kj_assign_cooperative(struct kj_assign_work *work);
+
 #endif

@@ -11,6 +11,7 @@
 
 #include "coord/assign.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,6 +133,58 @@ static inline char *case_result(const struct assign_case *one, const struct kj_a
     }
     (void)fclose(to);
     return text;
+}
+
+static inline bool case_subscribes(const struct assign_case *one, size_t i, uint32_t topic)
+{
+    for (size_t k = 0; k < one->members[i].topic_count; k++)
+        if (one->members[i].topics[k] == topic)
+            return true;
+    return false;
+}
+
+/* Does a result in text, which is cut up, give a member what it does not subscribe to? */
+static inline bool case_foreign(struct assign_case *one, char *result)
+{
+    bool foreign = false;
+    for (size_t i = 0; i < one->input.member_count; i++) {
+        char *list = strsep(&result, " ");
+        (void)strsep(&list, "=");
+        for (char *name; (name = case_cut(&list, ",")) != NULL;) {
+            *strrchr(name, '-') = 0;
+            foreign = foreign || !case_subscribes(one, i, case_topic(one, name));
+        }
+    }
+    return foreign;
+}
+
+/* What holds of every result: nobody has what it does not subscribe to, nothing is given twice, and
+ * (all) nothing is left. */
+static inline bool case_valid(const struct assign_case *one, const struct kj_assignment *made,
+                              bool all)
+{
+    bool valid = true;
+    for (uint32_t t = 0; t < one->input.topic_count; t++) {
+        int32_t count = one->topics[t].partition_count > 0 ? one->topics[t].partition_count : 0;
+        char *given = case_alloc((size_t)count, 1);
+        bool wanted = false;
+        for (size_t i = 0; i < one->input.member_count; i++) {
+            bool subscribes = case_subscribes(one, i, t);
+            wanted = wanted || subscribes;
+            for (size_t k = made->starts[i]; k < made->starts[i + 1]; k++) {
+                int32_t p = made->partitions[k].partition;
+                if (made->partitions[k].topic != t)
+                    continue;
+                valid = valid && subscribes && p >= 0 && p < count && !given[p];
+                if (p >= 0 && p < count)
+                    given[p] = 1;
+            }
+        }
+        for (int32_t p = 0; p < count && all && wanted; p++)
+            valid = valid && given[p];
+        free(given);
+    }
+    return valid;
 }
 
 #endif

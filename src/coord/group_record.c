@@ -50,7 +50,7 @@ static int append(struct kj_partition *partition, int64_t wall_ms, const void *k
     return err;
 }
 
-/* --- the "consumer" protocol's bytes: both of version 3, big-endian, strings with i16 length --- */
+/* --- the "consumer" protocol's bytes: version 3, big-endian, strings with i16 length --- */
 
 enum { PROTOCOL_VERSION = 3, NONE = -1 };
 

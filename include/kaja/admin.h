@@ -122,6 +122,74 @@ KAJA_API int kaja_admin_delete_records(struct kaja_store *store, const char *top
  * Errors: UNKNOWN_TOPIC_OR_PARTITION, POISONED, KAFKA_STORAGE_ERROR. Threads: any. Blocks: for flushes. */
 KAJA_API int kaja_admin_flush(struct kaja_store *store, const char *topic);
 
+/* --- consumer groups --- */
+
+/* Kafka: GroupState. Partitions are given out in the step that completes a rebalance, so there is
+ * no CompletingRebalance. */
+enum kaja_group_state {
+    KAJA_GROUP_DEAD = 0,
+    KAJA_GROUP_EMPTY = 1, /* no members, perhaps offsets */
+    KAJA_GROUP_PREPARING_REBALANCE = 2,
+    KAJA_GROUP_STABLE = 3
+};
+
+struct kaja_group_info {
+    const char *group_id;
+    enum kaja_group_state state;
+    int32_t generation;
+    const char *assignor; /* "": none */
+    const char *leader;   /* its member id, "": none */
+    size_t member_count;
+};
+
+struct kaja_group_list {
+    size_t count;
+    const struct kaja_group_info *groups; /* sorted by id */
+};
+
+/* All groups that have members or offsets, or one. Kafka: listGroups(), describeConsumerGroups().
+ * Ownership: the caller's, kaja_group_list_free().
+ * Errors: GROUP_ID_NOT_FOUND, INVALID_GROUP_ID (both kaja_admin_group), DAMAGED.
+ * Threads: any. Blocks: on reads. */
+KAJA_API int kaja_admin_groups(struct kaja_store *store, struct kaja_group_list **ret_list);
+KAJA_API int kaja_admin_group(struct kaja_store *store, const char *group_id,
+                              struct kaja_group_list **ret_list);
+KAJA_API void kaja_group_list_free(struct kaja_group_list *list);
+
+struct kaja_offset_list {
+    size_t count;
+    const struct kaja_committed_offset *offsets; /* sorted by topic and partition */
+};
+
+/* What a group has committed; nothing if there is no such group. Kafka: listConsumerGroupOffsets().
+ * Ownership: the caller's, kaja_offset_list_free().
+ * Errors: INVALID_GROUP_ID. Threads: any. Blocks: on reads. */
+KAJA_API int kaja_admin_group_offsets(struct kaja_store *store, const char *group_id,
+                                      struct kaja_offset_list **ret_list);
+KAJA_API void kaja_offset_list_free(struct kaja_offset_list *list);
+
+/* Commits offsets for a group without members, all or none; it need not exist. Kafka:
+ * alterConsumerGroupOffsets().
+ * Errors: NON_EMPTY_GROUP, UNKNOWN_TOPIC_OR_PARTITION, OFFSET_METADATA_TOO_LARGE, INVALID_GROUP_ID,
+ * INVALID_ARG, READ_ONLY, LOCK_TIMED_OUT, DISK_FULL. Threads: any. Blocks: for a flush. */
+KAJA_API int kaja_admin_alter_group_offsets(struct kaja_store *store, const char *group_id,
+                                            const struct kaja_committed_offset *offsets,
+                                            size_t count);
+
+/* Forgets some offsets of a group without members (topic and partition count); those that are not
+ * there are passed over. Kafka: deleteConsumerGroupOffsets(), which also takes groups with members
+ * that do not read the topic.
+ * Errors: NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND, INVALID_GROUP_ID, INVALID_ARG, READ_ONLY,
+ * LOCK_TIMED_OUT, DISK_FULL. Threads: any. Blocks: for a flush. */
+KAJA_API int kaja_admin_delete_group_offsets(struct kaja_store *store, const char *group_id,
+                                             const struct kaja_topic_partition *partitions,
+                                             size_t count);
+
+/* Forgets a group without members and all its offsets. Kafka: deleteConsumerGroups().
+ * Errors: NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND, INVALID_GROUP_ID, READ_ONLY, LOCK_TIMED_OUT,
+ * DISK_FULL. Threads: any. Blocks: for a flush. */
+KAJA_API int kaja_admin_delete_group(struct kaja_store *store, const char *group_id);
+
 #ifdef __cplusplus
 }
 #endif

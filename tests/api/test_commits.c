@@ -278,13 +278,69 @@ static void directory_properties(void **state)
     close_all(consumer);
 }
 
+/* --- administration --- */
+
+static void administration(void **state)
+{
+    (void)state;
+    struct kaja_committed_offset two[] = {{"topic", 1, -1, 7, "b"}, {"topic", 0, -1, 3, NULL}};
+    const struct kaja_topic_partition first = {"topic", 0, 0};
+    struct kaja_group_list *groups = NULL;
+    struct kaja_offset_list *offsets = NULL;
+    make(2, 10);
+    assert_ok(kaja_admin_groups(store, &groups));
+    assert_int_equal(groups->count, 0);
+    kaja_group_list_free(groups);
+    assert_err(kaja_admin_group(store, "g", &groups), KAJA_ERR_GROUP_ID_NOT_FOUND);
+    assert_err(kaja_admin_group(store, "", &groups), KAJA_ERR_INVALID_GROUP_ID);
+    assert_err(kaja_admin_delete_group(store, "g"), KAJA_ERR_GROUP_ID_NOT_FOUND);
+    assert_err(kaja_admin_delete_group_offsets(store, "g", &first, 1),
+               KAJA_ERR_GROUP_ID_NOT_FOUND);
+    assert_ok(kaja_admin_alter_group_offsets(store, "g", two, 2));
+    assert_ok(kaja_admin_alter_group_offsets(store, "a", two, 1));
+    assert_ok(kaja_admin_groups(store, &groups));
+    assert_int_equal(groups->count, 2);
+    assert_string_equal(groups->groups[0].group_id, "a");
+    assert_string_equal(groups->groups[1].group_id, "g");
+    assert_int_equal(groups->groups[1].state, KAJA_GROUP_EMPTY);
+    assert_int_equal(groups->groups[1].member_count, 0);
+    kaja_group_list_free(groups);
+    assert_ok(kaja_admin_group(store, "g", &groups));
+    assert_int_equal(groups->count, 1);
+    kaja_group_list_free(groups);
+    assert_ok(kaja_admin_group_offsets(store, "g", &offsets));
+    assert_int_equal(offsets->count, 2);
+    assert_int_equal(offsets->offsets[0].partition, 0);
+    assert_int_equal(offsets->offsets[0].offset, 3);
+    assert_int_equal(offsets->offsets[1].offset, 7);
+    assert_string_equal(offsets->offsets[1].topic, "topic");
+    assert_string_equal(offsets->offsets[1].metadata, "b");
+    kaja_offset_list_free(offsets);
+    struct kaja_consumer *consumer = open_on(group_conf("false"), 2);
+    assert_int_equal(position(consumer, 1), 7);
+    assert_ok(kaja_admin_delete_group_offsets(store, "g", &first, 1));
+    assert_int_equal(committed(consumer, 0), KAJA_OFFSET_NONE);
+    assert_ok(kaja_admin_delete_group(store, "g"));
+    assert_int_equal(committed(consumer, 1), KAJA_OFFSET_NONE);
+    assert_err(kaja_admin_group(store, "g", &groups), KAJA_ERR_GROUP_ID_NOT_FOUND);
+    two[0].partition = 2;
+    assert_err(kaja_admin_alter_group_offsets(store, "g", two, 2),
+               KAJA_ERR_UNKNOWN_TOPIC_OR_PARTITION);
+    two[0].partition = -1;
+    assert_err(kaja_admin_alter_group_offsets(store, "g", two, 2), KAJA_ERR_INVALID_ARG);
+    assert_err(kaja_admin_alter_group_offsets(store, "g", NULL, 0), KAJA_ERR_INVALID_ARG);
+    kaja_group_list_free(NULL);
+    kaja_offset_list_free(NULL);
+    close_all(consumer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         test_in_dir(positions_are_kept),  test_in_dir(given_offsets),
         test_in_dir(asynchronous),        test_in_dir(asynchronous_by_polls),
         test_in_dir(auto_commit),         test_in_dir(refusals),
-        test_in_dir(directory_properties),
+        test_in_dir(directory_properties), test_in_dir(administration),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

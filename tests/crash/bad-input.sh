@@ -233,9 +233,11 @@ exec 3>feed
 for i in $(seq 1 100); do [ -s crowd/kaja.control ] && break; sleep 0.05; done
 sleep 0.2
 word=$(dd if=crowd/kaja.control bs=8 count=1 2>/dev/null | od -An -tx8)
+version=$(dd if=crowd/kaja.control bs=1 skip=2 count=1 2>/dev/null | od -An -to1 | tr -d ' ')
 printf '\377' | dd of=crowd/kaja.control bs=1 seek=2 conv=notrunc 2>/dev/null
 refused LAYOUT_MISMATCH produce --dir crowd --topic t
-printf '\001' | dd of=crowd/kaja.control bs=1 seek=2 conv=notrunc 2>/dev/null
+# shellcheck disable=SC2059 # an octal escape
+printf "\\$version" | dd of=crowd/kaja.control bs=1 seek=2 conv=notrunc 2>/dev/null
 [ "$(dd if=crowd/kaja.control bs=8 count=1 2>/dev/null | od -An -tx8)" = "$word" ] || complain "the version stands elsewhere now: change this test"
 echo 'from the other' >&3
 exec 3>&-

@@ -7,6 +7,7 @@
 #include "sim_handle.h"
 
 #include <errno.h>
+#include <pthread.h>
 
 struct stage {
     struct kj_sim *sim;
@@ -150,19 +151,29 @@ struct loser {
     bool done;
 };
 
-static int lose_before_open(void *arg, const char *op, const char *path)
+static void *lose(void *arg)
 {
     struct loser *loser = arg;
     struct kj_log_flush flush;
-    if (loser->done || strcmp(op, "open") != 0 || strstr(path, ".log") == NULL)
-        return 0;
-    loser->done = true;
     append_some(loser->stage, loser->writer->log, 3);
     assert_ok(kj_log_flush_begin(loser->writer->log, false, &flush));
     kj_sim_fail(loser->stage->sim, "sync", 1, EIO, false);
     assert_int_equal(kj_io_sync(flush.file), EIO);
     kj_segment_unpin(flush.pin);
     kj_segment_release(flush.pin);
+    return NULL;
+}
+
+static int lose_before_open(void *arg, const char *op, const char *path)
+{
+    struct loser *loser = arg;
+    pthread_t id;
+    if (loser->done || strcmp(op, "open") != 0 || strstr(path, ".log") == NULL)
+        return 0;
+    loser->done = true;
+    /* In a thread of its own: this one holds locks of the other handle. */
+    assert_int_equal(pthread_create(&id, NULL, lose, loser), 0);
+    assert_int_equal(pthread_join(id, NULL), 0);
     return 0;
 }
 

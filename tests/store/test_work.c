@@ -371,6 +371,25 @@ static void a_stopped_flush_delays_only_its_partition(void **state)
     assert_ok(kj_store_close(stopped));
 }
 
+/* Another process's thread, so to say: it holds the append lock from 1 to 2 of at. */
+struct holder {
+    struct kj_partition *partition;
+    atomic_int at;
+    int err;
+};
+
+static void *hold_partition(void *arg)
+{
+    struct holder *holder = arg;
+    holder->err = kj_partition_hold(holder->partition);
+    atomic_store(&holder->at, 1);
+    while (atomic_load(&holder->at) != 2)
+        (void)usleep(1000);
+    if (holder->err == 0)
+        kj_partition_let_go(holder->partition);
+    return NULL;
+}
+
 static void *append_one(void *arg)
 {
     struct order_thread *t = arg;
@@ -385,7 +404,7 @@ static void looks_do_not_wait_beside_a_stopped_append(void **state)
     const struct temp_dir *dir = *state;
     struct kj_store_options options = test_options(dir->path);
     struct kj_store *stopped, *store;
-    pthread_t ids[2];
+    pthread_t ids[2], holding;
     char owner[64];
     assert_ok(kj_store_open(&options, &stopped));
     options.lock_timeout_ms = 1500;
@@ -395,7 +414,11 @@ static void looks_do_not_wait_beside_a_stopped_append(void **state)
     struct kj_partition *partition = partition_of(written, 0);
     struct kj_log *log = kj_partition_log(partition);
     assert_ok(append_text(partition, "x", false, NULL));
-    assert_ok(kj_partition_hold(partition_of(topic, 0)));
+    struct holder holder = {.partition = partition_of(topic, 0)};
+    assert_int_equal(pthread_create(&holding, NULL, hold_partition, &holder), 0);
+    while (atomic_load(&holder.at) == 0)
+        nap_ms(1);
+    assert_ok(holder.err);
 
     struct order_thread waiting[2] = {{store, {partition, NULL}, 0}, {store, {partition, NULL}, 0}};
     int64_t began_ns = now();
@@ -419,7 +442,8 @@ static void looks_do_not_wait_beside_a_stopped_append(void **state)
     }
     /* All together had one timeout, not each in turn. */
     assert_true(now() - began_ns < 3000000000);
-    kj_partition_let_go(partition_of(topic, 0));
+    atomic_store(&holder.at, 2);
+    assert_int_equal(pthread_join(holding, NULL), 0);
     assert_ok(append_text(partition, "x", false, NULL));
     kj_topic_release(topic);
     kj_topic_release(written);

@@ -48,6 +48,11 @@ static int is_there(struct kj_export *export, const char *name, bool *ret_there)
     if (os == ENOENT)
         return 0;
     *ret_there = os == 0 && stat.type == KJ_IO_DIR;
+    if (os == 0 && stat.type == KJ_IO_LINK)
+        return kj_err(KAJA_ERR_NOT_KAJA,
+                      "%s/%s is a link: what it leads to is neither read nor written, put the "
+                      "partition itself there",
+                      export->options.target, name);
     return os_error(export, os, "looking at", name);
 }
 

@@ -268,6 +268,9 @@ static void topics_refused(void **state)
     (void)shell("cd '%s' && rm recovery-point-offset-checkpoint ours-2/partition.metadata", dst);
     refused(KAJA_ERR_UNKNOWN_TOPIC_ID, "partition.metadata");
     broker_put(dst, "ours-2/partition.metadata", "version: 0\ntopic_id: " BROKER_TOPIC_ID);
+    (void)shell("cd '%s' && mv ours-2 elsewhere && ln -s elsewhere ours-2", dst);
+    refused(KAJA_ERR_NOT_KAJA, "ours-2 is a link");
+    (void)shell("cd '%s' && rm ours-2 && mv elsewhere ours-2", dst);
     assert_ok(export_all());
 }
 

@@ -184,7 +184,9 @@ int64_t kj_log_flush_ms(struct kj_log *log);
 /* The producers whose transactions are open at the end; NULL: none. kj_producers_free(). */
 struct kj_producers;
 int kj_log_open_producers(struct kj_log *log, struct kj_producers **ret_open);
-/* Catches up first. Waits for an append of this handle that is going on, for no other process. */
+/* Catches up first. Waits for an append of this handle that is going on; for another process only
+ * when that append rolls, and the other was stopped while it made pages ready: up to
+ * lock_timeout_ns. */
 int kj_log_last_stable(struct kj_log *log, int64_t *ret_offset);
 
 /* --- reading (log/read.c) --- */

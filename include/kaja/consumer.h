@@ -33,6 +33,66 @@ KAJA_API int kaja_consumer_open(struct kaja_store *store, const struct kaja_conf
  * Threads: one. Blocks: for a flush, if something is committed. */
 KAJA_API int kaja_consumer_close(struct kaja_consumer *consumer, int64_t timeout_ms);
 
+/* --- groups --- */
+
+/* What a consumer is told when the partitions of its group are shared out anew. Each runs inside a
+ * kaja_consumer_poll(), _unsubscribe() or _close() of the consumer's own thread; there it may seek,
+ * pause, commit and ask for positions, but not poll, subscribe, assign or close (STATE). Partitions
+ * are sorted by topic and number, valid during the call; their offsets are KAJA_OFFSET_NONE.
+ * Eager assignors: revoked gets all, before each join but the first, assigned all, after it.
+ * Cooperative ones: revoked gets what another member takes over, assigned (always called) what is
+ * new. Kafka: ConsumerRebalanceListener. */
+typedef void kaja_rebalance_callback(void *arg, struct kaja_consumer *consumer,
+                                     const struct kaja_topic_partition *partitions, size_t count);
+struct kaja_rebalance_listener {
+    size_t size;                       /* sizeof(struct kaja_rebalance_listener) */
+    void *arg;                         /* given to each */
+    kaja_rebalance_callback *revoked;  /* still assigned: the place to commit. NULL: not told */
+    kaja_rebalance_callback *assigned; /* assigned already: the place to seek. NULL: not told */
+    kaja_rebalance_callback *lost;     /* others may have them already. NULL: revoked is called */
+};
+#define KAJA_REBALANCE_LISTENER_INIT {sizeof(struct kaja_rebalance_listener), NULL, NULL, NULL, NULL}
+
+/* Takes part in the group of group.id with these topics, which need not exist yet; replaces what was
+ * subscribed to before. Partitions come with the next polls. count 0 is kaja_consumer_unsubscribe().
+ * Topics and listener (NULL: none) are copied. Kafka: subscribe(Collection).
+ * Errors: INVALID_GROUP_ID (no group.id), STATE (assigned by hand, inside a listener, or another
+ * thread is inside), INVALID_TOPIC_EXCEPTION, INVALID_ARG, OUT_OF_MEMORY. Threads: one. Blocks: no. */
+KAJA_API int kaja_consumer_subscribe(struct kaja_consumer *consumer, const char *const *topics,
+                                     size_t count, const struct kaja_rebalance_listener *listener);
+
+/* With every topic whose whole name matches a POSIX extended regular expression of at most 4096
+ * bytes, those made later too; internal topics (__consumer_offsets) never.
+ * Kafka: subscribe(Pattern), whose expressions are Java's.
+ * Errors: as kaja_consumer_subscribe(); INVALID_ARG (the expression). Threads: one. Blocks: no. */
+KAJA_API int kaja_consumer_subscribe_pattern(struct kaja_consumer *consumer, const char *pattern,
+                                             const struct kaja_rebalance_listener *listener);
+
+/* Gives every partition back and leaves the group (a member with group.instance.id stays in it until
+ * session.timeout.ms); also ends an assignment by hand. Kafka: unsubscribe().
+ * Errors: STATE (inside a listener, or another thread is inside), LOCK_TIMED_OUT.
+ * Threads: one. Blocks: for the group's lock. */
+KAJA_API int kaja_consumer_unsubscribe(struct kaja_consumer *consumer);
+
+/* Number of topics subscribed to (those that a pattern matched at the last poll); fills up to
+ * capacity of them, sorted. Strings: the consumer's, until the next call of subscribe, unsubscribe,
+ * poll or close. Kafka: subscription(). Errors: none. Threads: one. Blocks: no. */
+KAJA_API size_t kaja_consumer_subscription(struct kaja_consumer *consumer, const char **topics,
+                                           size_t capacity);
+
+/* Who the consumer is in its group. Strings: the consumer's, until its next poll or close. */
+struct kaja_group_metadata {
+    const char *group_id;
+    const char *member_id; /* "" before the first join */
+    int32_t generation;    /* -1: in none */
+};
+/* Kafka: groupMetadata(). Errors: INVALID_GROUP_ID (no group.id), STATE, INVALID_ARG (a NULL).
+ * Threads: one. Blocks: no. */
+KAJA_API int kaja_consumer_group_metadata(struct kaja_consumer *consumer,
+                                          struct kaja_group_metadata *ret_metadata);
+
+/* --- partitions by hand --- */
+
 /* Replaces the assignment. Only topic and partition of each element count; a partition that was
  * assigned before keeps its position. count 0 unassigns all. Positions of new ones are the offsets
  * that the group committed (group.id), where there are none auto.offset.reset decides. With

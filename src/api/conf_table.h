@@ -145,13 +145,13 @@ KJ_PROPERTY(DIRECTORY, "offsets.retention.minutes", INT, "525600", AT_LEAST(1), 
     "How long the offsets of an unused group are kept. Kafka's default is 10080.")
 KJ_PROPERTY(DIRECTORY, "offsets.retention.check.interval.ms", LONG, "600000", AT_LEAST(1), "ms", LOW, ON, NO,
     "The time between two looks for such groups.")
-KJ_PROPERTY(DIRECTORY, "group.min.session.timeout.ms", INT, "10", AT_LEAST(0), "ms", LOW, LATER, NO,
+KJ_PROPERTY(DIRECTORY, "group.min.session.timeout.ms", INT, "10", AT_LEAST(0), "ms", LOW, ON, NO,
     "The least session.timeout.ms. Kafka's default is 6000.")
-KJ_PROPERTY(DIRECTORY, "group.max.session.timeout.ms", INT, "1800000", AT_LEAST(0), "ms", LOW, LATER, NO,
+KJ_PROPERTY(DIRECTORY, "group.max.session.timeout.ms", INT, "1800000", AT_LEAST(0), "ms", LOW, ON, NO,
     "The greatest session.timeout.ms.")
-KJ_PROPERTY(DIRECTORY, "group.initial.rebalance.delay.ms", INT, "0", AT_LEAST(0), "ms", LOW, LATER, NO,
+KJ_PROPERTY(DIRECTORY, "group.initial.rebalance.delay.ms", INT, "0", AT_LEAST(0), "ms", LOW, ON, NO,
     "The wait for more members in an empty group. Kafka's default is 3000.")
-KJ_PROPERTY(DIRECTORY, "group.max.size", INT, "2147483647", AT_LEAST(1), "", LOW, LATER, NO,
+KJ_PROPERTY(DIRECTORY, "group.max.size", INT, "2147483647", AT_LEAST(1), "", LOW, ON, NO,
     "The most members of a group.")
 KJ_PROPERTY(DIRECTORY, "transaction.max.timeout.ms", INT, "900000", AT_LEAST(1), "ms", LOW, LATER, NO,
     "The greatest transaction.timeout.ms.")
@@ -292,19 +292,19 @@ KJ_PROPERTY(CONSUMER_SCOPE, "enable.auto.commit", BOOL, "true", FLAG, "", MEDIUM
 KJ_PROPERTY(CONSUMER_SCOPE, "exclude.internal.topics", BOOL, "true", FLAG, "", LOW, LATER, NO,
     "Patterns skip internal topics.")
 KJ_PROPERTY(CONSUMER_SCOPE, "group.id", STRING, NULL, WORDS("any text"), "", HIGH, ON, NO,
-    "The group in whose name offsets are committed. Partitions are not shared out yet: use kaja_consumer_assign().")
-KJ_PROPERTY(CONSUMER_SCOPE, "group.instance.id", STRING, NULL, WORDS("none yet"), "", MEDIUM, LATER, NO,
-    "A member that keeps its partitions while it restarts.")
+    "The group that the consumer shares its partitions with, and whose committed offsets it has. Needed by kaja_consumer_subscribe() and commits.")
+KJ_PROPERTY(CONSUMER_SCOPE, "group.instance.id", STRING, NULL, WORDS("any text"), "", MEDIUM, ON, NO,
+    "Makes the consumer a static member: it does not leave its group when it closes, and who comes back with the same id within session.timeout.ms gets the same partitions without a rebalance.")
 KJ_PROPERTY(CONSUMER_SCOPE, "group.protocol", STRING, "classic", ONE_OF("classic, consumer"), "", LOW, LATER, NO,
     "The protocol of groups.")
-KJ_PROPERTY(CONSUMER_SCOPE, "heartbeat.interval.ms", INT, "3000", AT_LEAST(1), "ms", LOW, LATER, NO,
-    "The time between two signs of life of a member.")
-KJ_PROPERTY(CONSUMER_SCOPE, "max.poll.interval.ms", INT, "300000", AT_LEAST(1), "ms", MEDIUM, LATER, NO,
-    "The longest time between two polls of a member.")
-KJ_PROPERTY(CONSUMER_SCOPE, "partition.assignment.strategy", LIST, "range, cooperative-sticky", ONE_OF("range, roundrobin, sticky, cooperative-sticky"), "", MEDIUM, LATER, NO,
-    "How the members of a group share partitions.")
-KJ_PROPERTY(CONSUMER_SCOPE, "session.timeout.ms", INT, "45000", AT_LEAST(1), "ms", MEDIUM, LATER, NO,
-    "A member without a sign of life for so long is dropped.")
+KJ_PROPERTY(CONSUMER_SCOPE, "heartbeat.interval.ms", INT, "3000", AT_LEAST(1), "ms", LOW, ON, CONSUMER(member.heartbeat_interval_ms),
+    "The time between two signs of life of a member; less than session.timeout.ms.")
+KJ_PROPERTY(CONSUMER_SCOPE, "max.poll.interval.ms", INT, "300000", AT_LEAST(1), "ms", MEDIUM, ON, CONSUMER(member.rebalance_timeout_ms),
+    "The longest time between two polls of a member: after that it leaves its group by itself. Also how long a rebalance waits for it.")
+KJ_PROPERTY(CONSUMER_SCOPE, "partition.assignment.strategy", LIST, "range, cooperative-sticky", WORDS("range, roundrobin, sticky, cooperative-sticky"), "", MEDIUM, ON, NO,
+    "How the members of a group share partitions: the first that all of them name and most of them want. Rebalances are cooperative if it names cooperative-sticky alone, else eager. Kafka's names of the classes are taken too.")
+KJ_PROPERTY(CONSUMER_SCOPE, "session.timeout.ms", INT, "45000", AT_LEAST(1), "ms", MEDIUM, ON, CONSUMER(member.session_timeout_ms),
+    "A member without a sign of life for so long is dropped (one whose process died is dropped at once). Within group.min.session.timeout.ms and group.max.session.timeout.ms.")
 
 /* --- producers and consumers alike: there is no network, and records are bytes --- */
 KJ_PROPERTY(PRODUCER_SCOPE, "key.serializer", STRING, NULL, WORDS("any text"), "", LOW, NONE, NO,

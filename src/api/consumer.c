@@ -2,17 +2,10 @@
  *
  * api/consumer.c - kaja/consumer.h: checks arguments, then calls down.
  */
-#include "client/consumer.h"
+#include "api/consumer.h"
 #include "api/conf.h"
-#include "api/handles.h"
 #include "base/alloc.h"
 #include "client/fetched.h"
-
-struct kaja_consumer {
-    uint32_t magic;
-    struct kaja_store *store;
-    struct kj_consumer *client;
-};
 
 int kaja_consumer_open(struct kaja_store *store, const struct kaja_conf *conf,
                        struct kaja_consumer **ret_consumer)

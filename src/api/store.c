@@ -72,8 +72,9 @@ int kaja_store_close(struct kaja_store *store)
     if (batches != 0 && !forked)
         return kj_err(KAJA_ERR_STATE, "%llu batches of polls were not released",
                       (unsigned long long)batches);
-    if (!forked)
+    if (!forked) {
         kj_handle_serve_events(store);
+    }
     if (!forked) { /* else they are the parent's, and go with the process */
         kj_groups_close(store->groups);
         kj_offset_store_close(store->offsets);

@@ -5,11 +5,15 @@
 #include "base/assert.h"
 #include "client/commits.h"
 #include "client/fetcher.h"
+#include "client/membership.h"
 #include "os/shared.h"
 
 #include <ctype.h>
 #include <stdatomic.h>
 #include <string.h>
+
+/* What busy says. */
+enum { IDLE = 0, INSIDE = 1, CALLING_OUT = 2 };
 
 struct kj_consumer {
     struct kj_store *store;
@@ -23,10 +27,15 @@ struct kj_consumer {
     /* for kj_store_wait(), as many as are assigned */
     struct kj_partition **wait_partitions;
     int64_t *wait_offsets;
-    kj_atomic_u64 busy;       /* 1 while a thread is inside */
+    struct kj_membership group; /* member NULL: no group.id */
+    kj_atomic_u64 busy;       /* INSIDE while a thread is; CALLING_OUT while the listener runs */
+    _Atomic(const char *) caller; /* CALLING_OUT: the thread that may come in again */
+    bool nested;                  /* it did */
     _Atomic uint32_t wakeups; /* raised by kj_consumer_wakeup() */
     uint32_t wakeups_seen;
 };
+
+static int init_membership(struct kj_consumer *consumer);
 
 void kj_consumer_options_defaults(struct kj_consumer_options *options)
 {
@@ -78,6 +87,11 @@ int kj_consumer_new(struct kj_store *store, const struct kj_consumer_options *op
     kj_subscription_init(&consumer->subscription);
     err = kj_commits_init(&consumer->commits, store, options->groups, options->offsets,
                           options->member.group_id, options->commit_durable);
+    if (err == 0 && options->member.group_id != NULL && !kj_store_read_only(store)) {
+        err = init_membership(consumer);
+        if (err != 0)
+            kj_commits_free(&consumer->commits);
+    }
     if (err != 0) {
         kj_fetch_pool_close(consumer->fetcher.pool);
         kj_free(consumer);
@@ -90,23 +104,70 @@ int kj_consumer_new(struct kj_store *store, const struct kj_consumer_options *op
     return 0;
 }
 
-/* One thread at a time: a second one is told so instead of breaking things. */
+/* --- who is inside --- */
+
+static _Thread_local char this_thread; /* its address names the thread */
+
+/* One thread at a time: a second one is told so instead of breaking things. The listener's calls,
+ * from inside a call of this thread, are let in. */
 static int enter(struct kj_consumer *consumer)
 {
-    uint64_t idle = 0;
-    if (!kj_cas(&consumer->busy, &idle, 1))
-        return kj_err(KAJA_ERR_STATE, "another thread is using this consumer");
-    return 0;
+    uint64_t seen = IDLE;
+    if (kj_cas(&consumer->busy, &seen, INSIDE))
+        return 0;
+    if (seen == CALLING_OUT && atomic_load(&consumer->caller) == &this_thread) {
+        consumer->nested = true;
+        kj_store_release(&consumer->busy, INSIDE);
+        return 0;
+    }
+    return kj_err(KAJA_ERR_STATE, "another thread is using this consumer");
 }
 
 /* Pairs with enter(): the next thread sees what this one did. */
 static int leave(struct kj_consumer *consumer, int err)
 {
-    kj_store_release(&consumer->busy, 0);
+    bool nested = consumer->nested;
+    consumer->nested = false;
+    kj_store_release(&consumer->busy, nested ? CALLING_OUT : IDLE);
     return err;
 }
 
+/* For what changes the assignment, which the call around the listener is doing. */
+static int enter_outside(struct kj_consumer *consumer)
+{
+    KJ_TRY(enter(consumer));
+    if (!consumer->nested)
+        return 0;
+    return leave(consumer, kj_err(KAJA_ERR_STATE,
+                                  "a rebalance listener may seek, pause, commit and ask, but not "
+                                  "poll, subscribe, assign or close"));
+}
+
+static void call_out(void *arg, kj_listener_call *call, const struct kj_listener *listener,
+                     const struct kaja_topic_partition *partitions, size_t count)
+{
+    struct kj_consumer *consumer = arg;
+    atomic_store(&consumer->caller, &this_thread);
+    kj_store_release(&consumer->busy, CALLING_OUT);
+    call(listener->arg, partitions, count);
+    kj_store_release(&consumer->busy, INSIDE);
+    atomic_store(&consumer->caller, NULL);
+}
+
 /* --- commits --- */
+
+/* As a member of the group, or as somebody who only commits. */
+static void commit_as(struct kj_consumer *consumer)
+{
+    struct kj_commit_as *as = &consumer->commits.as;
+    if (consumer->group.subscribed) {
+        kj_member_commit_as(consumer->group.member, as);
+        return;
+    }
+    as->member_id[0] = '\0';
+    as->instance_id[0] = '\0';
+    as->generation = -1;
+}
 
 /* Of what earlier polls gave out: the positions, as long as no poll has moved them on. Its failures
  * are told by the next one of the application itself, if it goes on. */
@@ -116,6 +177,7 @@ static void auto_commit(struct kj_consumer *consumer, bool now)
     if (!consumer->options.auto_commit || (!now && now_ns < consumer->auto_commit_ns))
         return;
     consumer->auto_commit_ns = now_ns + auto_commit_ns(consumer);
+    commit_as(consumer);
     if (kj_commits_commit_async(&consumer->commits, &consumer->subscription, NULL, 0, NULL,
                                 NULL) != 0)
         kj_err_clear();
@@ -125,6 +187,7 @@ int kj_consumer_commit(struct kj_consumer *consumer, const struct kaja_committed
                        size_t count, int64_t timeout_ms)
 {
     KJ_TRY(enter(consumer));
+    commit_as(consumer);
     return leave(consumer, kj_commits_commit(&consumer->commits, &consumer->subscription, offsets,
                                              count, kj_deadline_ns(consumer->clock, timeout_ms)));
 }
@@ -135,6 +198,7 @@ int kj_consumer_commit_async(struct kj_consumer *consumer,
 {
     KJ_TRY(enter(consumer));
     kj_commits_serve(&consumer->commits, false);
+    commit_as(consumer);
     return leave(consumer,
                  kj_commits_commit_async(&consumer->commits, &consumer->subscription, offsets,
                                          count, callback, arg));
@@ -151,7 +215,13 @@ int kj_consumer_committed(struct kj_consumer *consumer,
 
 int kj_consumer_free(struct kj_consumer *consumer)
 {
-    KJ_TRY(enter(consumer));
+    KJ_TRY(enter_outside(consumer));
+    if (consumer->group.member != NULL) {
+        /* What goes wrong is found by the others: a member whose handle is gone is dead. */
+        if (consumer->group.subscribed)
+            (void)kj_membership_unsubscribe(&consumer->group, !consumer->group.instance);
+        kj_membership_free(&consumer->group);
+    }
     auto_commit(consumer, true);
     kj_commits_free(&consumer->commits);
     kj_subscription_free(&consumer->subscription);
@@ -188,9 +258,117 @@ static int assign(struct kj_consumer *consumer, const struct kaja_topic_partitio
 int kj_consumer_assign(struct kj_consumer *consumer, const struct kaja_topic_partition *partitions,
                        size_t count)
 {
-    KJ_TRY(enter(consumer));
+    KJ_TRY(enter_outside(consumer));
+    if (consumer->group.subscribed)
+        return leave(consumer, kj_err(KAJA_ERR_STATE, "the consumer has subscribed to topics: "
+                                                      "kaja_consumer_unsubscribe() first"));
     auto_commit(consumer, true);
     return leave(consumer, assign(consumer, partitions, count));
+}
+
+/* --- groups --- */
+
+static int assign_hook(void *arg, const struct kaja_topic_partition *partitions, size_t count)
+{
+    return assign(arg, partitions, count);
+}
+
+static void commit_hook(void *arg)
+{
+    auto_commit(arg, true);
+}
+
+static int init_membership(struct kj_consumer *consumer)
+{
+    const struct kj_membership_hooks hooks = {
+        .assign = assign_hook,
+        .commit = commit_hook,
+        .call_out = call_out,
+        .arg = consumer,
+    };
+    return kj_membership_init(&consumer->group, consumer->store, consumer->options.groups,
+                              &consumer->options.member, &consumer->subscription, &hooks);
+}
+
+static int may_subscribe(const struct kj_consumer *consumer)
+{
+    if (consumer->options.member.group_id == NULL)
+        return kj_err(KAJA_ERR_INVALID_GROUP_ID, "subscribing needs a group.id");
+    if (consumer->group.member == NULL)
+        return kj_err(KAJA_ERR_READ_ONLY, "the store was opened read-only: it cannot join a group");
+    if (!consumer->group.subscribed && consumer->subscription.count > 0)
+        return kj_err(KAJA_ERR_STATE, "partitions were assigned to the consumer by hand: "
+                                      "kaja_consumer_unsubscribe() first");
+    return 0;
+}
+
+int kj_consumer_subscribe(struct kj_consumer *consumer, const char *const *topics, size_t count,
+                          const struct kj_listener *listener)
+{
+    KJ_TRY(enter_outside(consumer));
+    int err = may_subscribe(consumer);
+    if (err == 0)
+        err = kj_membership_subscribe(&consumer->group, topics, count, listener);
+    return leave(consumer, err);
+}
+
+int kj_consumer_subscribe_pattern(struct kj_consumer *consumer, const char *pattern,
+                                  const struct kj_listener *listener)
+{
+    KJ_TRY(enter_outside(consumer));
+    int err = may_subscribe(consumer);
+    if (err == 0)
+        err = kj_membership_subscribe_pattern(&consumer->group, pattern, listener);
+    return leave(consumer, err);
+}
+
+int kj_consumer_unsubscribe(struct kj_consumer *consumer)
+{
+    KJ_TRY(enter_outside(consumer));
+    if (consumer->group.subscribed)
+        return leave(consumer,
+                     kj_membership_unsubscribe(&consumer->group, !consumer->group.instance));
+    auto_commit(consumer, true);
+    return leave(consumer, assign(consumer, NULL, 0));
+}
+
+size_t kj_consumer_subscribed(struct kj_consumer *consumer, const char **topics, size_t capacity)
+{
+    if (enter(consumer) != 0)
+        return 0;
+    size_t count = consumer->group.topic_count;
+    for (size_t i = 0; i < count && i < capacity; i++)
+        topics[i] = consumer->group.topics[i];
+    (void)leave(consumer, 0);
+    return count;
+}
+
+int kj_consumer_group_metadata(struct kj_consumer *consumer,
+                               struct kaja_group_metadata *ret_metadata)
+{
+    struct kj_member *member = consumer->group.member;
+    if (member == NULL)
+        return kj_err(KAJA_ERR_INVALID_GROUP_ID, "the consumer has no group.id");
+    KJ_TRY(enter(consumer));
+    *ret_metadata = (struct kaja_group_metadata){
+        .group_id = kj_member_group_id(member),
+        .member_id = kj_member_id(member),
+        .generation = consumer->group.generation,
+    };
+    return leave(consumer, 0);
+}
+
+/* What the group asks for, before anything is read. */
+static int coordinate(struct kj_consumer *consumer, bool *ret_fetch)
+{
+    *ret_fetch = true;
+    if (!consumer->group.subscribed)
+        return 0;
+    kj_member_poll_seen(consumer->group.member);
+    if (!kj_store_has_worker(consumer->store) &&
+        kj_member_next_due_ns(consumer->group.member) <= kj_mono_ns(consumer->clock))
+        KJ_TRY(kj_member_tick(consumer->group.member, NULL));
+    return kj_membership_step(&consumer->group, ret_fetch);
 }
 
 size_t kj_consumer_assignment(struct kj_consumer *consumer, struct kaja_topic_partition *partitions,
@@ -397,15 +575,20 @@ static size_t watched(struct kj_consumer *consumer)
 
 static int wait_for_records(struct kj_consumer *consumer, int64_t deadline_ns)
 {
+    struct kj_member *member = consumer->group.subscribed ? consumer->group.member : NULL;
     if (!kj_store_has_worker(consumer->store)) {
         int64_t due = kj_store_next_deadline_ns(consumer->store);
+        int64_t tick = member != NULL ? kj_member_next_due_ns(member) : INT64_MAX;
+        if (tick < due)
+            due = tick;
         if (due < deadline_ns)
             deadline_ns = due;
     }
     size_t count = watched(consumer);
-    int err = kj_store_wait(consumer->store, consumer->wait_partitions, consumer->wait_offsets,
-                            count, consumer->options.read_durable, &consumer->wakeups,
-                            consumer->wakeups_seen, deadline_ns);
+    int err = kj_store_wait_also(consumer->store, consumer->wait_partitions, consumer->wait_offsets,
+                                 count, consumer->options.read_durable, &consumer->wakeups,
+                                 consumer->wakeups_seen,
+                                 member != NULL ? kj_member_wait(member) : NULL, deadline_ns);
     return err == KAJA_ERR_TIMED_OUT ? 0 : err;
 }
 
@@ -416,8 +599,15 @@ static int fill(struct kj_consumer *consumer, struct kaja_batch *batch, int64_t 
     int64_t deadline = timeout_ms == 0 ? 0 : kj_deadline_ns(consumer->clock, timeout_ms);
     int64_t enough_at = 0; /* from then on any record will do; 0: not known yet */
     for (;;) {
-        bool error_next;
-        KJ_TRY(gather(consumer, batch, &error_next));
+        bool error_next = false;
+        bool fetch = true;
+        /* What was gathered belongs to the assignment it was read under: it goes out first. */
+        if (batch->count == 0)
+            KJ_TRY(coordinate(consumer, &fetch));
+        else if (consumer->group.subscribed && kj_membership_due(&consumer->group))
+            return 0;
+        if (fetch)
+            KJ_TRY(gather(consumer, batch, &error_next));
         int64_t until = deadline;
         if (batch->count > 0) {
             if (batch->bytes >= options->fetch_bytes_min || timeout_ms == 0 || error_next ||
@@ -447,9 +637,9 @@ static int poll_entered(struct kj_consumer *consumer, int64_t timeout_ms,
                         struct kaja_batch **ret_batch)
 {
     const struct kj_consumer_options *options = &consumer->options;
-    if (consumer->subscription.count == 0)
-        return kj_err(KAJA_ERR_STATE,
-                      "nothing is assigned to the consumer: kaja_consumer_assign() first");
+    if (consumer->subscription.count == 0 && !consumer->group.subscribed)
+        return kj_err(KAJA_ERR_STATE, "nothing is assigned to the consumer: "
+                                      "kaja_consumer_subscribe() or _assign() first");
     kj_commits_serve(&consumer->commits, false);
     auto_commit(consumer, false);
     if (timeout_ms != 0 && woken(consumer))
@@ -482,6 +672,6 @@ static int poll_entered(struct kj_consumer *consumer, int64_t timeout_ms,
 int kj_consumer_poll(struct kj_consumer *consumer, int64_t timeout_ms,
                      struct kaja_batch **ret_batch)
 {
-    KJ_TRY(enter(consumer));
+    KJ_TRY(enter_outside(consumer));
     return leave(consumer, poll_entered(consumer, timeout_ms, ret_batch));
 }

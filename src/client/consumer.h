@@ -9,7 +9,7 @@
 
 #include "base/atomic.h"
 #include "base/err.h"
-#include "coord/group.h"
+#include "client/membership.h"
 #include "store/store.h"
 
 #include <stdbool.h>
@@ -63,6 +63,14 @@ int kj_consumer_new(struct kj_store *store, const struct kj_consumer_options *op
 int kj_consumer_free(struct kj_consumer *consumer);
 int kj_consumer_assign(struct kj_consumer *consumer, const struct kaja_topic_partition *partitions,
                        size_t count);
+int kj_consumer_subscribe(struct kj_consumer *consumer, const char *const *topics, size_t count,
+                          const struct kj_listener *listener);
+int kj_consumer_subscribe_pattern(struct kj_consumer *consumer, const char *pattern,
+                                  const struct kj_listener *listener);
+int kj_consumer_unsubscribe(struct kj_consumer *consumer);
+int kj_consumer_group_metadata(struct kj_consumer *consumer,
+                               struct kaja_group_metadata *ret_metadata);
+size_t kj_consumer_subscribed(struct kj_consumer *consumer, const char **topics, size_t capacity);
 size_t kj_consumer_assignment(struct kj_consumer *consumer, struct kaja_topic_partition *partitions,
                               size_t capacity);
 int kj_consumer_poll(struct kj_consumer *consumer, int64_t timeout_ms,

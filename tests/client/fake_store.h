@@ -584,11 +584,13 @@ int64_t kj_store_next_deadline_ns(struct kj_store *store)
     return INT64_MAX;
 }
 
-int kj_store_wait(struct kj_store *store, struct kj_partition *const *partitions,
-                  const int64_t *offsets, size_t count, bool durable_only, _Atomic uint32_t *extra,
-                  uint32_t extra_expected, int64_t deadline_ns)
+int kj_store_wait_also(struct kj_store *store, struct kj_partition *const *partitions,
+                       const int64_t *offsets, size_t count, bool durable_only,
+                       _Atomic uint32_t *extra, uint32_t extra_expected,
+                       const struct kj_wait_also *also, int64_t deadline_ns)
 {
     (void)durable_only;
+    (void)also;
     kj_fetch_add(&store->waits, 1);
     for (;;) {
         for (size_t i = 0; i < count; i++)
@@ -603,6 +605,14 @@ int kj_store_wait(struct kj_store *store, struct kj_partition *const *partitions
             return kj_err(KAJA_ERR_TIMED_OUT, "nothing");
         fake_sleep_us(200);
     }
+}
+
+int kj_store_wait(struct kj_store *store, struct kj_partition *const *partitions,
+                  const int64_t *offsets, size_t count, bool durable_only, _Atomic uint32_t *extra,
+                  uint32_t extra_expected, int64_t deadline_ns)
+{
+    return kj_store_wait_also(store, partitions, offsets, count, durable_only, extra,
+                              extra_expected, NULL, deadline_ns);
 }
 
 #endif

@@ -67,4 +67,112 @@ int kj_offset_store_fetch(struct kj_offset_store *offsets, const char *group_id,
     abort();
 }
 
+int kj_member_new(struct kj_groups *groups, const struct kj_member_options *options,
+                  struct kj_member **ret_member)
+{
+    (void)groups;
+    (void)options;
+    (void)ret_member;
+    abort();
+}
+
+void kj_member_free(struct kj_member *member)
+{
+    (void)member;
+    abort();
+}
+
+int kj_member_look(struct kj_member *member, enum kj_member_state *ret_state)
+{
+    (void)member;
+    (void)ret_state;
+    abort();
+}
+
+int kj_member_join(struct kj_member *member, const char *const *topics, size_t topic_count,
+                   const struct kj_member_partition *owned, size_t owned_count)
+{
+    (void)member;
+    (void)topics;
+    (void)topic_count;
+    (void)owned;
+    (void)owned_count;
+    abort();
+}
+
+int kj_member_assignment(struct kj_member *member,
+                         const struct kj_member_partition **ret_partitions, size_t *ret_count,
+                         int32_t *ret_generation)
+{
+    (void)member;
+    (void)ret_partitions;
+    (void)ret_count;
+    (void)ret_generation;
+    abort();
+}
+
+int kj_member_leave(struct kj_member *member)
+{
+    (void)member;
+    abort();
+}
+
+int kj_member_tick(struct kj_member *member, int64_t *ret_next_due_ns)
+{
+    (void)member;
+    (void)ret_next_due_ns;
+    abort();
+}
+
+int64_t kj_member_next_due_ns(struct kj_member *member)
+{
+    (void)member;
+    abort();
+}
+
+void kj_member_poll_seen(struct kj_member *member)
+{
+    (void)member;
+    abort();
+}
+
+const char *kj_member_id(struct kj_member *member)
+{
+    (void)member;
+    abort();
+}
+
+const char *kj_member_group_id(const struct kj_member *member)
+{
+    (void)member;
+    abort();
+}
+
+int32_t kj_member_generation(struct kj_member *member)
+{
+    (void)member;
+    abort();
+}
+
+const struct kj_wait_also *kj_member_wait(struct kj_member *member)
+{
+    (void)member;
+    abort();
+}
+
+void kj_member_commit_as(struct kj_member *member, struct kj_commit_as *ret_as)
+{
+    (void)member;
+    (void)ret_as;
+    abort();
+}
+
+int kj_store_topics(struct kj_store *store, kj_topic_callback *callback, void *arg)
+{
+    (void)store;
+    (void)callback;
+    (void)arg;
+    abort();
+}
+
 #endif

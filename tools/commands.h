@@ -19,6 +19,7 @@ extern const struct kj_command kj_cmd_verify;
 extern const struct kj_command kj_cmd_export;
 extern const struct kj_command kj_cmd_producer_perf_test;
 extern const struct kj_command kj_cmd_consumer_perf_test;
+extern const struct kj_command kj_cmd_consumer_groups;
 extern const struct kj_command kj_cmd_demo;
 
 #endif

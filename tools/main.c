@@ -14,7 +14,7 @@ static const struct kj_command *const commands[] = {
     &kj_cmd_get_offsets, &kj_cmd_delete_records,     &kj_cmd_configs,
     &kj_cmd_log_dirs,    &kj_cmd_dump_log,           &kj_cmd_verify,
     &kj_cmd_export,      &kj_cmd_demo,               &kj_cmd_producer_perf_test,
-    &kj_cmd_consumer_perf_test,
+    &kj_cmd_consumer_perf_test, &kj_cmd_consumer_groups,
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 
@@ -50,7 +50,7 @@ static const char *command_name_at(size_t i, const void *arg)
 
 static int unknown_command(const char *name)
 {
-    if (strcmp(name, "consumer-groups") == 0 || strcmp(name, "groups") == 0) {
+    if (strcmp(name, "groups") == 0) {
         kj_complain("kaja: %s is not built yet: groups come with a later release", name);
         return KJ_EXIT_FAILURE;
     }

@@ -93,7 +93,7 @@ static void tombstone(const char *group, const char *topic, int32_t partition)
     give(key, key_of(group, topic, partition, key), NULL, 0, -1);
 }
 
-static void marker(int type, int64_t producer_id)
+static void marker(enum kj_control_type type, int64_t producer_id)
 {
     uint8_t bytes[KJ_MARKER_BYTES];
     kj_marker_encode(bytes, type, producer_id, 0, 0, 0);

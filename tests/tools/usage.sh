@@ -63,7 +63,7 @@ want_err 'did you mean consume?'
 run xyzzy
 want_rc 2
 want_err "'xyzzy' is not a command"
-run consumer-groups --list
+run groups --list
 want_rc 1
 want_err 'later release'
 

@@ -25,7 +25,7 @@ static const struct kj_option options[] = {
     {"max-messages", NULL, KJ_OPT_ONE, "N", "end after so many records"},
     {"timeout-ms", NULL, KJ_OPT_ONE, "MS", "end when no record came for so long"},
     {"isolation-level", NULL, KJ_OPT_ONE, "LEVEL", "read_uncommitted (default) or read_committed"},
-    {"group", NULL, KJ_OPT_ONE, "NAME", "not built yet"},
+    {"group", NULL, KJ_OPT_ONE, "NAME", "share the topics with the others of a group"},
     {"formatter", NULL, KJ_OPT_ONE, "CLASS",
      "DefaultMessageFormatter, NoOp..., Offsets..., TransactionLog..."},
     {"formatter-property", "property", KJ_OPT_MANY, "NAME=VALUE", "what is shown, see below"},
@@ -51,6 +51,7 @@ struct session {
     const char *topic; /* NULL: include */
     struct kj_pattern include;
     bool internal;      /* include matches internal topics too */
+    bool grouped;       /* subscribed: the group says which partitions */
     int32_t partition;  /* -1: all */
     int64_t offset;     /* with partition: KAJA_OFFSET_..., or the number */
     int64_t max_count;  /* -1: no limit */
@@ -155,6 +156,38 @@ static int refresh(struct session *s, bool first)
     return err;
 }
 
+/* In a group: the topics of today. */
+static int subscribe(struct session *s)
+{
+    struct kaja_topic_list *all = NULL;
+    const struct kaja_topic_info **topics = NULL;
+    size_t count = 1, old_count = kaja_consumer_subscription(s->consumer, NULL, 0);
+    int err = 0;
+    if (s->topic == NULL)
+        err = kj_topics_matching(s->store, &s->include, s->internal, &all, &topics, &count);
+    if (err != 0)
+        return err;
+    const char **names = kj_xmalloc((count + 1) * sizeof *names);
+    const char **old = kj_xmalloc((old_count + 1) * sizeof *old);
+    if (s->topic != NULL)
+        names[0] = s->topic;
+    else
+        for (size_t i = 0; i < count; i++)
+            names[i] = topics[i]->name;
+    (void)kaja_consumer_subscription(s->consumer, old, old_count);
+    bool same = count == old_count; /* both are sorted */
+    for (size_t i = 0; i < count && same; i++)
+        same = strcmp(names[i], old[i]) == 0;
+    if (!same)
+        err = kaja_consumer_subscribe(s->consumer, names, count, NULL);
+    s->assigned_count = count; /* nothing to poll for without a topic */
+    free(names);
+    free(old);
+    free(topics);
+    kaja_topic_list_free(all);
+    return err;
+}
+
 /* --- reading -----------------------------------------------------------------------------------
  */
 
@@ -168,6 +201,23 @@ static void flush(struct session *s)
 static bool is_done(const struct session *s)
 {
     return s->max_count >= 0 && s->count >= (uint64_t)s->max_count;
+}
+
+/* An earlier record of its partition was given back, or the partition is no longer ours. */
+static bool is_back_at(const struct session *s, const struct kaja_record_view *record)
+{
+    int64_t position;
+    return kaja_consumer_position(s->consumer, record->topic, record->partition, &position) != 0 ||
+           position <= record->offset;
+}
+
+/* In a group: what was polled but not shown is not committed; the position goes back to it. */
+static void give_back(struct session *s, struct kaja_batch *batch)
+{
+    struct kaja_record_view record;
+    while (s->grouped && kaja_batch_next(batch, &record))
+        if (!is_back_at(s, &record))
+            (void)kaja_consumer_seek(s->consumer, record.topic, record.partition, record.offset);
 }
 
 /* Shows the records of a batch. 0, or the exit status if one cannot be shown. */
@@ -186,6 +236,8 @@ static int show(struct session *s, struct kaja_batch *batch)
         }
         kj_complain("Error processing message, terminating consumer process: %s-%d offset %lld: %s",
                     record.topic, (int)record.partition, (long long)record.offset, why);
+        if (s->grouped)
+            (void)kaja_consumer_seek(s->consumer, record.topic, record.partition, record.offset);
         return KJ_EXIT_FAILURE;
     }
     return 0;
@@ -231,7 +283,7 @@ static int pump(struct session *s)
         if (kj_signal_status() != 0 || s->out.error != 0 || is_done(s))
             return 0;
         if (now >= next_refresh_ns) {
-            int err = refresh(s, first);
+            int err = s->grouped ? subscribe(s) : refresh(s, first);
             if (err != 0)
                 return stop_on_error(err);
             first = false;
@@ -249,6 +301,7 @@ static int pump(struct session *s)
         size_t got = kaja_batch_count(batch);
         if (got > 0) {
             int status = show(s, batch);
+            give_back(s, batch);
             kaja_batch_release(batch);
             if (status != 0)
                 return status;
@@ -306,11 +359,17 @@ static void check_usage(const struct kj_args *args)
 static struct kaja_conf *consumer_conf(const struct kj_args *args)
 {
     struct kaja_conf *conf = kj_conf_from_args(args);
-    if (kj_args_has(args, "group") || kaja_conf_is_set(conf, "group.id")) {
-        kj_complain("kaja console-consumer: groups are not built yet (UNSUPPORTED_FEATURE): leave "
-                    "the group out to read every partition");
-        exit(KJ_EXIT_FAILURE);
-    }
+    const char *group = kj_args_get(args, "group");
+    if (group != NULL && kaja_conf_is_set(conf, "group.id") &&
+        strcmp(kaja_conf_get(conf, "group.id"), group) != 0)
+        kj_usage(args,
+                 "The group ids provided in different places (directly using '--group' and as a "
+                 "consumer property) do not match: %s, %s",
+                 group, kaja_conf_get(conf, "group.id"));
+    if (group != NULL)
+        kj_conf_set_option(args, conf, "group.id", group);
+    if (kaja_conf_is_set(conf, "group.id") && !kaja_conf_is_set(conf, "enable.auto.commit"))
+        kj_conf_set_option(args, conf, "enable.auto.commit", "true");
     const char *level = kj_args_get(args, "isolation-level");
     if (level != NULL)
         kj_conf_set_option(args, conf, "isolation.level", level);
@@ -393,7 +452,8 @@ static int consume(struct session *s, const struct kaja_conf *conf)
         kj_complain_err(err, "kaja console-consumer: closing the consumer");
         status = KJ_EXIT_FAILURE;
     }
-    drop_list(s->assigned, s->assigned_count);
+    if (!s->grouped)
+        drop_list(s->assigned, s->assigned_count);
     if (kj_args_has(s->args, "enable-systest-events") && s->out.error == 0)
         puts("shutdown_complete");
     kj_complain("Processed a total of %llu messages", (unsigned long long)s->count);
@@ -416,6 +476,7 @@ static int run(const struct kj_args *args)
         kj_topic_filter(args, kj_args_get(args, "include"), &s.include);
     struct kaja_conf *conf = consumer_conf(args);
     s.internal = !flag_of(conf, "exclude.internal.topics", true);
+    s.grouped = kaja_conf_is_set(conf, "group.id") && s.partition < 0;
     s.store = kj_tool_open(args, conf, KJ_OPEN_EXISTING);
     kj_out_init(&s.out, STDOUT_FILENO);
     static char stdout_buffer[KJ_OUT_BYTES]; /* for the formatters that write through stdio */

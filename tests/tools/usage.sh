@@ -145,8 +145,6 @@ failure 'no kaja directory at ./kaja-data' verify
 failure 'no kaja directory at ./kaja-data' export --to-kafka .
 failure 'no kaja directory at ./kaja-data' consumer-perf-test --topic x --num-records 1
 failure 'no kaja directory at elsewhere' topics --list --dir elsewhere
-failure 'groups are not built yet' consume --topic x --group g
-failure 'UNSUPPORTED_FEATURE' consume --topic x --consumer-property group.id=g
 failure 'broker(s) are registered' topics --create --topic x --replication-factor 3
 failure "Topic name is invalid: 'a b' contains" topics --create --topic 'a b'
 failure 'Topic name is invalid: the empty string is not allowed' topics --create --topic=

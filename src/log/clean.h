@@ -86,7 +86,6 @@ struct kj_clean_group {
     size_t count;
     int64_t bytes; /* of the new .log */
     bool changed;  /* false: it would be the same bytes, and no file is left */
-    bool has_txns;
 };
 /* Writes the .cleaned files of the group, flushed; not their names. On an error they are removed. */
 int kj_clean_write(struct kj_clean *clean, struct kj_clean_txns *txns, struct kj_clean_group *group);
@@ -95,6 +94,11 @@ int kj_clean_discard(struct kj_log *log, int64_t base_offset);
 /* "<dir>/<base>.<kind><suffix>" */
 void kj_clean_path(char path[static KJ_PATH_MAX], struct kj_log *log, enum kj_file_kind kind, int64_t base_offset,
                    const char *suffix);
+
+/* --- clean_swap.c --- */
+/* Puts the .cleaned files of the group into the place of its segments. *ret_done false: they are not any more what
+ * they were, and the files are gone. */
+int kj_clean_swap(struct kj_clean *clean, const struct kj_clean_group *group, bool *ret_done);
 
 /* --- clean.c --- */
 void kj_clean_free(struct kj_clean *clean);

@@ -354,10 +354,9 @@ static int finish(struct output *output, struct kj_clean_group *group)
         return kj_log_io_error(log, os, "flushing", KJ_FILE_LOG, output->base_offset, -1);
     KJ_TRY(write_index(output, KJ_FILE_INDEX, &output->indexer.offsets));
     KJ_TRY(write_index(output, KJ_FILE_TIMEINDEX, &output->indexer.times));
-    if (output->entries.len > 0)
-        KJ_TRY(write_index(output, KJ_FILE_TXNINDEX, &output->entries));
+    /* Even an empty one, which takes the old one's place. */
+    KJ_TRY(write_index(output, KJ_FILE_TXNINDEX, &output->entries));
     group->bytes = output->written;
-    group->has_txns = output->entries.len > 0;
     return 0;
 }
 

@@ -247,6 +247,7 @@ int kj_segment_pin(struct kj_segment *segment, enum kj_file_kind kind, bool crea
         file = segment->files[kind];
     }
     int os = 0;
+    bool moved = false;
     if (file == NULL) {
         char path[KJ_PATH_MAX];
         kj_file_path(path, log->dir, kind, segment->base_offset);
@@ -254,6 +255,11 @@ int kj_segment_pin(struct kj_segment *segment, enum kj_file_kind kind, bool crea
         if (create && !log->env->read_only)
             flags |= KJ_IO_CREATE;
         os = kj_io_open(log->env->io, path, flags, &file);
+        moved = os == 0 && kind == KJ_FILE_LOG && !kj_segment_same(segment, file->ino);
+        if (moved) {
+            kj_io_close(file);
+            os = ESTALE;
+        }
         if (os == 0) {
             if (kind == KJ_FILE_LOG)
                 note_opened(segment);
@@ -266,6 +272,8 @@ int kj_segment_pin(struct kj_segment *segment, enum kj_file_kind kind, bool crea
     else
         drop_pin(cache, segment);
     kj_lock_release(&cache->lock);
+    if (moved)
+        return kj_segment_moved_error(segment);
     if (os != 0)
         return kj_log_io_error(log, os, "opening", kind, segment->base_offset, -1);
     *ret_file = file;

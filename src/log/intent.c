@@ -8,6 +8,7 @@
  *            the rest of an older batch standing behind it, as valid as if it were meant
  *   ROLL     finished if the new segment's .log is there, else nothing happened yet
  *   DELETE   finished
+ *   REPLACE  finished, or undone while a .cleaned is left
  */
 #include "log/internal.h"
 
@@ -94,9 +95,11 @@ int kj_intent_settle(struct kj_log *log)
         KJ_TRY(kj_segments_delete_below(log, (int64_t)kj_log_word(log, KJ_SLOT_INTENT_A), NULL));
         break;
     case KJ_INTENT_REPLACE:
+        KJ_TRY(kj_clean_settle(log));
+        break;
     default:
         return kj_err_at(kj_err(KAJA_ERR_KAFKA_STORAGE_ERROR,
-                                "%s: a repair died half way: close every handle and open again", log->dir),
+                                "%s: an unknown change was begun: close every handle and open again", log->dir),
                          log->topic, log->partition, -1, -1);
     }
     kj_log_set_word(log, KJ_SLOT_INTENT, KJ_INTENT_NONE);

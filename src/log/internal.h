@@ -44,6 +44,9 @@ struct kj_segment {
     struct kj_log *log;
     int64_t base_offset;
     kj_atomic_u64 refs;   /* the list holds one, each user one */
+    kj_atomic_u64 incarnation; /* of the partition when the directory was read */
+    kj_atomic_u64 ino;         /* of the .log once it is on disk for good; 0: not looked at */
+    kj_atomic_u64 moved;       /* 1: another file has its name */
     int64_t bytes;        /* (s) of the .log once closed; -1 while active */
     int64_t created_ms;   /* when this handle first saw it */
     int64_t first_batch_max_timestamp; /* (append lock) INT64_MIN: not read yet */
@@ -190,6 +193,8 @@ int kj_log_lock_words(struct kj_log *log);
 enum { KJ_LOG_SOON_NS = 10000000 };
 /* Finishes or undoes the change of a dead holder. Append lock held. */
 int kj_intent_settle(struct kj_log *log);
+/* Finishes or undoes the swap of a compaction (log/clean_swap.c). */
+int kj_clean_settle(struct kj_log *log);
 /* Zeroes [pos, reach) of the active segment and takes FLUSH_WANTED back to END. */
 int kj_intent_undo_append(struct kj_log *log, struct kj_segment *active, int64_t pos, int64_t reach);
 int kj_log_zero(struct kj_log *log, struct kj_segment *segment, int64_t from, int64_t to);
@@ -209,6 +214,16 @@ struct kj_segment *kj_segment_active(struct kj_log *log);
 struct kj_segment *kj_segment_find(struct kj_log *log, int64_t offset, int64_t *ret_next);
 void kj_segment_hold(struct kj_segment *segment);
 void kj_segment_release(struct kj_segment *segment);
+/* False, and the list is read anew next time: the .log under the segment's name, number ino, is not the one
+ * that is known, or may not be. Compaction replaced it. */
+bool kj_segment_same(struct kj_segment *segment, uint64_t ino);
+int kj_segment_moved_error(struct kj_segment *segment);
+/* For those who fail without a lock: did segments get other files since INCARNATION was `before`? Then they try
+ * again, so often at most. */
+enum { KJ_MOVED_TRIES = 100 };
+bool kj_log_moved(struct kj_log *log, uint64_t before);
+/* All files of a segment, with its snapshot. */
+int kj_segment_remove_files(struct kj_log *log, int64_t base_offset);
 /* Reads the directory if CHANGES moved since. */
 int kj_segments_refresh(struct kj_log *log);
 /* Reads the directory in any case. */

@@ -563,6 +563,8 @@ static int load_read_only(struct kj_log *log, int64_t recovery_point, int64_t lo
     KJ_TRY(walk_tail(log, log->segments[log->segment_count - 1], &tail, &stop, &size));
     int64_t durable = recovery_point >= 0 && recovery_point < tail.end ? recovery_point : tail.end;
     publish_loaded(log, &tail, log_start, durable);
+    if (log->leftovers) /* a compaction that died: old and new segments may stand side by side */
+        kj_log_set_word(log, KJ_SLOT_INTENT, KJ_INTENT_REPLACE);
     return 0;
 }
 
@@ -693,7 +695,7 @@ out:
     return err;
 }
 
-int kj_log_get_stats(struct kj_log *log, struct kj_log_stats *ret_stats)
+static int stats_once(struct kj_log *log, struct kj_log_stats *ret_stats)
 {
     KJ_TRY(kj_segments_refresh(log));
     struct kj_log_stats stats = {
@@ -722,4 +724,15 @@ int kj_log_get_stats(struct kj_log *log, struct kj_log_stats *ret_stats)
     }
     *ret_stats = stats;
     return 0;
+}
+
+int kj_log_get_stats(struct kj_log *log, struct kj_log_stats *ret_stats)
+{
+    for (int tries = 1;; tries++) {
+        uint64_t before = kj_log_word(log, KJ_SLOT_INCARNATION);
+        int err = stats_once(log, ret_stats);
+        if (err == 0 || tries == KJ_MOVED_TRIES || !kj_log_moved(log, before))
+            return err;
+        kj_err_clear();
+    }
 }

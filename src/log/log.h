@@ -253,6 +253,15 @@ int kj_log_flush_to(struct kj_log *log, int64_t end, int64_t deadline_ns);
 
 /* One pass of log start, size and time. *ret_bytes: freed. LOCK_TIMED_OUT after 100 ms. */
 int kj_log_retain(struct kj_log *log, int64_t *ret_bytes);
+/* One round of compaction: keys from first_dirty on, the log written anew up to where they went. One handle at a time,
+ * which the caller sees to. On an error nothing is lost, and what was not swapped is as it was. DAMAGED: what is
+ * there is not as it should be, and is not cleaned. */
+struct kj_log_cleaning {
+    int64_t first_dirty; /* in, and out: where the next round begins */
+    size_t map_bytes;    /* for the keys */
+    int64_t ret_read_bytes, ret_freed_bytes;
+};
+int kj_log_clean(struct kj_log *log, struct kj_log_cleaning *cleaning);
 /* offset -1: the high watermark. OFFSET_OUT_OF_RANGE. Policy is the caller's to check. */
 int kj_log_delete_records(struct kj_log *log, int64_t offset, int64_t *ret_log_start);
 /* Drops files, maps and list entries of segments that other handles deleted; picks up new ones. */

@@ -152,8 +152,8 @@ static int lookup_max(struct search *search)
                           best_next);
 }
 
-int kj_log_offset_for_time(struct kj_log *log, int64_t timestamp, int64_t limit_offset, int64_t *ret_offset,
-                           int64_t *ret_timestamp)
+static int lookup_once(struct kj_log *log, int64_t timestamp, int64_t limit_offset, int64_t *ret_offset,
+                       int64_t *ret_timestamp)
 {
     int64_t end = kj_log_end(log);
     struct search search = {
@@ -168,4 +168,16 @@ int kj_log_offset_for_time(struct kj_log *log, int64_t timestamp, int64_t limit_
     *ret_offset = visible ? search.offset : -1;
     *ret_timestamp = visible ? search.found_timestamp : -1;
     return 0;
+}
+
+int kj_log_offset_for_time(struct kj_log *log, int64_t timestamp, int64_t limit_offset, int64_t *ret_offset,
+                           int64_t *ret_timestamp)
+{
+    for (int tries = 1;; tries++) {
+        uint64_t before = kj_log_word(log, KJ_SLOT_INCARNATION);
+        int err = lookup_once(log, timestamp, limit_offset, ret_offset, ret_timestamp);
+        if (err == 0 || tries == KJ_MOVED_TRIES || !kj_log_moved(log, before))
+            return err;
+        kj_err_clear();
+    }
 }

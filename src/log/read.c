@@ -99,6 +99,11 @@ static enum walked walk_to(struct kj_segment *segment, const struct window *wind
         }
         const char *why = look != KJ_BATCH_OK ? "no batch where one should be"
                                               : misplaced(window, &batch, *pos, least, bound);
+        /* A compaction that is being put in place: what is behind the bound stands in the old segment too. */
+        if (look == KJ_BATCH_OK && batch.base_offset >= least && kj_batch_last_offset(&batch) >= bound &&
+            bound < kj_log_end(segment->log) &&
+            kj_log_word(segment->log, KJ_SLOT_INTENT) == KJ_INTENT_REPLACE)
+            return WALK_SEGMENT_ENDS;
         if (why != NULL) {
             *ret_err = damaged(segment->log, segment, offset, *pos, why);
             return WALK_FAILED;
@@ -233,8 +238,8 @@ static void tell_gap(struct kj_segment *segment, int64_t offset, const uint8_t *
         kj_log_tell_gap(log, segment->base_offset, offset, base);
 }
 
-int kj_log_read(struct kj_log *log, int64_t offset, int64_t limit_offset, size_t max_bytes, bool min_one,
-                struct kj_log_cursor *cursor, struct kj_log_read *ret_read)
+static int read_once(struct kj_log *log, int64_t offset, int64_t limit_offset, size_t max_bytes, bool min_one,
+                     struct kj_log_cursor *cursor, struct kj_log_read *ret_read)
 {
     int64_t end = kj_log_end(log); /* before the list is looked at, see above */
     int64_t start = kj_log_start(log);
@@ -282,6 +287,19 @@ int kj_log_read(struct kj_log *log, int64_t offset, int64_t limit_offset, size_t
     return 0;
 }
 
+int kj_log_read(struct kj_log *log, int64_t offset, int64_t limit_offset, size_t max_bytes, bool min_one,
+                struct kj_log_cursor *cursor, struct kj_log_read *ret_read)
+{
+    for (int tries = 1;; tries++) {
+        uint64_t before = kj_log_word(log, KJ_SLOT_INCARNATION);
+        int err = read_once(log, offset, limit_offset, max_bytes, min_one, cursor, ret_read);
+        if (err == 0 || err == KAJA_ERR_OFFSET_OUT_OF_RANGE || tries == KJ_MOVED_TRIES ||
+            !kj_log_moved(log, before))
+            return err;
+        kj_err_clear();
+    }
+}
+
 /* --- aborted transactions --- */
 
 struct aborted {
@@ -306,7 +324,7 @@ static int pick_aborted(void *arg, const struct kj_txn_entry *entry)
     return 0;
 }
 
-int kj_log_aborted(struct kj_log *log, int64_t from, int64_t to, kj_txn_index_callback *callback, void *arg)
+static int aborted_once(struct kj_log *log, int64_t from, int64_t to, kj_txn_index_callback *callback, void *arg)
 {
     struct aborted aborted = {.from = from, .to = to, .callback = callback, .arg = arg};
     KJ_TRY(kj_segments_refresh(log));
@@ -334,5 +352,17 @@ int kj_log_aborted(struct kj_log *log, int64_t from, int64_t to, kj_txn_index_ca
         if (next == INT64_MAX)
             return 0;
         find = next;
+    }
+}
+
+/* What was told is told again after a change: to those who gather, the same twice is no harm. */
+int kj_log_aborted(struct kj_log *log, int64_t from, int64_t to, kj_txn_index_callback *callback, void *arg)
+{
+    for (int tries = 1;; tries++) {
+        uint64_t before = kj_log_word(log, KJ_SLOT_INCARNATION);
+        int err = aborted_once(log, from, to, callback, arg);
+        if (err == 0 || tries == KJ_MOVED_TRIES || !kj_log_moved(log, before))
+            return err;
+        kj_err_clear();
     }
 }

@@ -53,7 +53,7 @@ static int remove_name(struct kj_log *log, const char *text)
     return os == 0 || os == ENOENT ? 0 : kj_err_os(os, "removing %s", path);
 }
 
-/* Next offset behind a finished .swap log: its normal predecessors in that range are replaced by it. */
+/* Next offset behind a .log: those it replaced, and that are still there, lie below. */
 static int swap_end(struct kj_log *log, const struct name *swap, int64_t *ret_next)
 {
     char path[KJ_DIR_NAME_MAX * 2 + 2];
@@ -81,41 +81,6 @@ static int swap_end(struct kj_log *log, const struct name *swap, int64_t *ret_ne
     return err;
 }
 
-/* Kafka's order: normal files in the range of the swapped ones go, then the suffix goes. */
-static int finish_swaps(struct kj_log *log, const struct names *names)
-{
-    int64_t low = INT64_MAX, high = -1;
-    for (size_t i = 0; i < names->count; i++) {
-        const struct name *name = &names->items[i];
-        if (name->suffix != KJ_SUFFIX_SWAP || name->kind != KJ_FILE_LOG)
-            continue;
-        int64_t next = 0;
-        KJ_TRY(swap_end(log, name, &next));
-        if (name->offset < low)
-            low = name->offset;
-        if (next > high)
-            high = next;
-    }
-    for (size_t i = 0; i < names->count; i++) {
-        const struct name *name = &names->items[i];
-        if (name->suffix == KJ_SUFFIX_NONE && name->kind <= KJ_FILE_TXNINDEX && name->offset >= low &&
-            name->offset < high)
-            KJ_TRY(remove_name(log, name->text));
-    }
-    for (size_t i = 0; i < names->count; i++) {
-        const struct name *name = &names->items[i];
-        if (name->suffix != KJ_SUFFIX_SWAP)
-            continue;
-        char from[KJ_DIR_NAME_MAX * 2 + 2], to[KJ_PATH_MAX];
-        snprintf(from, sizeof from, "%s/%s", log->dir, name->text);
-        kj_file_path(to, log->dir, name->kind, name->offset);
-        int os = kj_io_rename(log->env->io, from, to);
-        if (os != 0)
-            return kj_err_os(os, "renaming %s", from);
-    }
-    return 0;
-}
-
 static bool has_log(const struct names *names, int64_t offset)
 {
     for (size_t i = 0; i < names->count; i++)
@@ -123,6 +88,75 @@ static bool has_log(const struct names *names, int64_t offset)
             (names->items[i].suffix == KJ_SUFFIX_NONE || names->items[i].suffix == KJ_SUFFIX_SWAP))
             return true;
     return false;
+}
+
+static const struct name *log_named(const struct names *names, int64_t offset, enum kj_file_suffix suffix)
+{
+    for (size_t i = 0; i < names->count; i++)
+        if (names->items[i].kind == KJ_FILE_LOG && names->items[i].offset == offset &&
+            names->items[i].suffix == suffix)
+            return &names->items[i];
+    return NULL;
+}
+
+/* Normal files of segments in [low, high) go. */
+static int remove_range(struct kj_log *log, const struct names *names, int64_t low, int64_t high)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        const struct name *name = &names->items[i];
+        if (name->suffix == KJ_SUFFIX_NONE && name->kind <= KJ_FILE_TXNINDEX && name->offset >= low &&
+            name->offset < high)
+            KJ_TRY(remove_name(log, name->text));
+    }
+    return 0;
+}
+
+static int rename_swaps(struct kj_log *log, const struct names *names, bool logs)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        const struct name *name = &names->items[i];
+        if (name->suffix != KJ_SUFFIX_SWAP || (name->kind == KJ_FILE_LOG) != logs)
+            continue;
+        if (!has_log(names, name->offset)) { /* of no use to anybody */
+            KJ_TRY(remove_name(log, name->text));
+            continue;
+        }
+        char from[KJ_DIR_NAME_MAX * 2 + 2], to[KJ_PATH_MAX];
+        snprintf(from, sizeof from, "%s/%s", log->dir, name->text);
+        kj_file_path(to, log->dir, name->kind, name->offset);
+        int os = kj_io_rename(log->env->io, from, to);
+        if (os != 0)
+            return kj_err_os(os, "renaming %s", from);
+    }
+    int os = kj_io_sync_dir(log->env->io, log->dir);
+    return os == 0 ? 0 : kj_log_io_error(log, os, "flushing", KJ_FILE_OTHER, 0, -1);
+}
+
+/* Kafka's order: normal files in the range of the swapped ones go, then the suffix goes; ours takes it from the
+ * .log first (log/clean_swap.c), which then has its name while what it replaced may still be there, and
+ * the .swap of its indexes tells so. The .log files get theirs before any index, so as long as one is .log.swap
+ * its indexes are .swap too. */
+static int finish_swaps(struct kj_log *log, const struct names *names)
+{
+    int64_t low = INT64_MAX, high = -1;
+    for (size_t i = 0; i < names->count; i++) {
+        const struct name *name = &names->items[i];
+        int64_t next = 0;
+        if (name->suffix != KJ_SUFFIX_SWAP)
+            continue;
+        const struct name *named = log_named(names, name->offset, KJ_SUFFIX_NONE);
+        if (name->kind == KJ_FILE_LOG) {
+            KJ_TRY(swap_end(log, name, &next));
+            low = name->offset < low ? name->offset : low;
+            high = next > high ? next : high;
+        } else if (named != NULL && log_named(names, name->offset, KJ_SUFFIX_SWAP) == NULL) {
+            KJ_TRY(swap_end(log, named, &next));
+            KJ_TRY(remove_range(log, names, name->offset + 1, next));
+        }
+    }
+    KJ_TRY(remove_range(log, names, low, high));
+    KJ_TRY(rename_swaps(log, names, true));
+    return rename_swaps(log, names, false);
 }
 
 /* Where segments begin that were still being written. Files get .swap from the last segment to the

@@ -17,7 +17,7 @@ static int remove_file(struct kj_log *log, enum kj_file_kind kind, int64_t base_
     return os == 0 || os == ENOENT ? 0 : kj_log_io_error(log, os, "removing", kind, base_offset, -1);
 }
 
-static int remove_segment(struct kj_log *log, int64_t base_offset)
+int kj_segment_remove_files(struct kj_log *log, int64_t base_offset)
 {
     /* The .log last: indexes without a log are litter, a log without indexes is whole. */
     KJ_TRY(remove_file(log, KJ_FILE_INDEX, base_offset));
@@ -49,7 +49,7 @@ int kj_segments_delete_below(struct kj_log *log, int64_t log_start, int64_t *ret
         kj_segment_release(segment);
         if (!goes)
             break;
-        KJ_TRY(remove_segment(log, base));
+        KJ_TRY(kj_segment_remove_files(log, base));
         kj_log_point(log, "retention: removed");
         find = next;
     }

@@ -22,13 +22,14 @@ void kj_segment_release(struct kj_segment *segment)
     kj_free(segment);
 }
 
-static struct kj_segment *new_segment(struct kj_log *log, int64_t base_offset)
+static struct kj_segment *new_segment(struct kj_log *log, int64_t base_offset, uint64_t incarnation)
 {
     struct kj_segment *segment = kj_alloc_zero(1, sizeof *segment);
     if (segment == NULL)
         return NULL;
     segment->log = log;
     segment->base_offset = base_offset;
+    segment->incarnation = incarnation;
     segment->refs = 1;
     segment->bytes = -1;
     segment->created_ms = kj_wall_ms(log->env->clock);
@@ -83,8 +84,57 @@ static int by_offset(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+/* Only segments that are on disk for good are ever replaced: no other's descriptor is let go here. */
+static bool may_move(struct kj_segment *segment)
+{
+    struct kj_log *log = segment->log;
+    return kj_log_word(log, KJ_SLOT_STATE) == KJ_SLOT_READY &&
+           segment->base_offset < (int64_t)kj_log_word(log, KJ_SLOT_SYNCED_BASE);
+}
+
+static bool still(struct kj_segment *segment, uint64_t incarnation)
+{
+    return kj_load_relaxed(&segment->moved) == 0 &&
+           (kj_load_relaxed(&segment->incarnation) == incarnation || !may_move(segment));
+}
+
+bool kj_segment_same(struct kj_segment *segment, uint64_t ino)
+{
+    struct kj_log *log = segment->log;
+    uint64_t known = 0;
+    if (!may_move(segment))
+        return true;
+    /* INCARNATION behind the look at the file: it rises before the first name changes. Within one change a
+     * name changes once, and the old file's number is not given out again while the new one is there. */
+    if (kj_load_relaxed(&segment->moved) == 0 &&
+        kj_load_relaxed(&segment->incarnation) == kj_log_word(log, KJ_SLOT_INCARNATION) &&
+        (kj_cas(&segment->ino, &known, ino) || known == ino))
+        return true;
+    kj_store_relaxed(&segment->moved, 1);
+    kj_store_release(&log->seen_changes, UINT64_MAX);
+    return false;
+}
+
+int kj_segment_moved_error(struct kj_segment *segment)
+{
+    struct kj_log *log = segment->log;
+    return kj_err_at(kj_err(KAJA_ERR_KAFKA_STORAGE_ERROR, "%s: segment %lld is replaced by compaction just now",
+                            log->dir, (long long)segment->base_offset),
+                     log->topic, log->partition, segment->base_offset, -1);
+}
+
+bool kj_log_moved(struct kj_log *log, uint64_t before)
+{
+    if (kj_load_acquire(&log->listed) != 1)
+        return false;
+    if (kj_log_word(log, KJ_SLOT_INTENT) == KJ_INTENT_REPLACE) /* names go one by one: what is there now? */
+        kj_store_release(&log->seen_changes, UINT64_MAX);
+    return kj_log_word(log, KJ_SLOT_INCARNATION) != before ||
+           kj_load_acquire(&log->seen_changes) == UINT64_MAX;
+}
+
 /* Segments that are still there keep their objects, with what is open. Both lists are sorted. */
-static int replace_list(struct kj_log *log, const struct listing *listing)
+static int replace_list(struct kj_log *log, const struct listing *listing, uint64_t incarnation)
 {
     struct kj_segment **fresh = kj_alloc_zero(listing->count, sizeof *fresh);
     if (fresh == NULL)
@@ -96,10 +146,11 @@ static int replace_list(struct kj_log *log, const struct listing *listing)
     for (size_t i = 0, k = 0; i < listing->count && err == 0; i++) {
         while (k < old_count && old[k]->base_offset < listing->bases[i])
             k++;
-        if (k < old_count && old[k]->base_offset == listing->bases[i]) {
+        if (k < old_count && old[k]->base_offset == listing->bases[i] && still(old[k], incarnation)) {
             fresh[i] = old[k];
             kj_segment_hold(fresh[i]);
-        } else if ((fresh[i] = new_segment(log, listing->bases[i])) == NULL) {
+            kj_store_relaxed(&fresh[i]->incarnation, incarnation);
+        } else if ((fresh[i] = new_segment(log, listing->bases[i], incarnation)) == NULL) {
             err = kj_err_oom("a segment");
         }
     }
@@ -128,6 +179,7 @@ static int list_locked(struct kj_log *log)
 {
     struct listing listing = {.dir = log->dir};
     uint64_t changes = kj_log_word(log, KJ_SLOT_CHANGES); /* before the look */
+    uint64_t incarnation = kj_log_word(log, KJ_SLOT_INCARNATION);
     int os = kj_io_list(log->env->io, log->dir, note_name, &listing);
     int err = listing.err;
     if (err == 0 && os != 0)
@@ -135,7 +187,7 @@ static int list_locked(struct kj_log *log)
     if (err == 0) {
         if (listing.count > 0)
             qsort(listing.bases, listing.count, sizeof *listing.bases, by_offset);
-        err = replace_list(log, &listing);
+        err = replace_list(log, &listing, incarnation);
         log->index_in_the_way = listing.index_in_the_way;
         log->leftovers = listing.leftovers;
     }
@@ -233,6 +285,8 @@ int kj_segment_bytes(struct kj_segment *segment, int64_t *ret_bytes)
     int os = kj_io_stat(log->env->io, path, &stat);
     if (os != 0)
         return kj_log_io_error(log, os, "looking at", KJ_FILE_LOG, segment->base_offset, -1);
+    if (!kj_segment_same(segment, stat.ino))
+        return kj_segment_moved_error(segment);
     if (!is_active(segment)) {
         kj_lock_acquire(&log->segments_lock);
         segment->bytes = stat.size;

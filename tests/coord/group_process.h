@@ -10,6 +10,8 @@
 #include "coord/group.h"
 #include "coord/offset_store.h"
 
+#include <time.h>
+
 static struct temp_dir dir;
 
 /* --- a process --- */
@@ -91,6 +93,30 @@ static inline size_t share(struct kj_member *member)
     for (size_t i = 0; i < count; i++)
         assert_string_equal(partitions[i].topic, "t");
     return count;
+}
+
+static inline int64_t now_ms(void)
+{
+    return kj_mono_ns(&kj_clock_system) / 1000000;
+}
+
+static inline void nap(int ms)
+{
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+    (void)nanosleep(&t, NULL);
+}
+
+/* What a poll loop does until the state is there; the time it took. */
+static inline int64_t until(struct kj_member *member, enum kj_member_state state)
+{
+    int64_t begin = now_ms();
+    while (look(member) != state) {
+        assert_true(now_ms() - begin < 20000);
+        assert_ok(kj_member_tick(member, NULL));
+        kj_member_poll_seen(member);
+        nap(2);
+    }
+    return now_ms() - begin;
 }
 
 static inline int make(void **state)

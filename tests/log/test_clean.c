@@ -211,6 +211,49 @@ static void test_small_map(void **state)
     fixture_end(&fixture);
 }
 
+/* Another process appends and cleans, round after round; whoever reads beside it, from the start each time, meets no
+ * error and no offset twice. */
+static void test_readers_beside(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct handle reader;
+    char text[4096];
+    int status, rounds = 0;
+    begin_compacted(&fixture);
+    fixture.files_max = 8; /* files are opened again and again */
+    fixture.config.segment_bytes = 400;
+    fixture_create_files(&fixture);
+    handle_open(&reader, &fixture, true);
+    assert_ok(kj_log_load(reader.log, 0, 0));
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct handle h;
+        struct kj_log_cleaning cleaning = {.map_bytes = 1 << 16};
+        fixture.config.segment_bytes = 900;
+        handle_open(&h, &fixture, false);
+        if (kj_log_load(h.log, 0, 0) != 0)
+            _exit(2);
+        for (int i = 0; i < 40; i++) {
+            fixture.config.segment_bytes = i % 2 == 0 ? 300 : 900;
+            kj_log_set_config(h.log, &fixture.config);
+            fill(&h, 25, 7);
+            if (kj_log_clean(h.log, &cleaning) != 0)
+                _exit(3);
+        }
+        _exit(0);
+    }
+    for (; waitpid(pid, &status, WNOHANG) == 0; rounds++)
+        what_counts(reader.log, text);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    print_message("read %d times\n", rounds);
+    assert_true(rounds > 5);
+    handle_close(&reader);
+    fixture_end(&fixture);
+}
+
 /* True if byte `at` belongs to a leader epoch. */
 static bool in_epoch(const uint8_t *bytes, size_t len, size_t at)
 {
@@ -520,6 +563,7 @@ int main(void)
         cmocka_unit_test(test_small_map),
         cmocka_unit_test(test_round),
         cmocka_unit_test(test_dying),
+        cmocka_unit_test(test_readers_beside),
         cmocka_unit_test(test_damage),
         cmocka_unit_test(test_lying_txn_index),
         cmocka_unit_test(test_bounds),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
  * Groups where something is wrong, or goes on at the same time: words of the control file that are
- * damaged or used again, threads, no memory, a full disk, a stopped process that holds the lock.
+ * damaged or used again, threads, no memory, a full disk, a stopped process that holds the lock;
+ * and many members.
  */
 #include "group_process.h"
 
@@ -250,6 +251,54 @@ static void test_disk_full(void **state)
     close_process(&p);
 }
 
+/* --- many --- */
+
+static void test_many(void **state)
+{
+    (void)state;
+    enum { MEMBERS = 100, PARTITIONS = 1000 };
+    struct kj_member *members[MEMBERS];
+    static const char *const topics[] = {"many"};
+    struct process p = open_process();
+    assert_ok(kj_topic_create(p.store, "many", PARTITIONS, NULL, 0));
+    for (int i = 0; i < MEMBERS; i++) {
+        members[i] = new_member(&p, NULL);
+        assert_ok(kj_member_join(members[i], topics, 1, NULL, 0));
+    }
+    assert_ok(kj_member_join(members[0], topics, 1, NULL, 0));
+    assert_int_equal(look(members[0]), KJ_MEMBER_STABLE);
+    int64_t begin = kj_mono_ns(&kj_clock_system);
+    assert_ok(kj_member_join(members[0], topics, 1, NULL, 0)); /* the leader: all must come */
+    for (int i = 1; i < MEMBERS; i++) {
+        assert_int_equal(look(members[i]), KJ_MEMBER_REJOIN);
+        assert_ok(kj_member_join(members[i], topics, 1, NULL, 0));
+    }
+    size_t sum = 0;
+    for (int i = 0; i < MEMBERS; i++) {
+        const struct kj_member_partition *partitions;
+        size_t count;
+        int32_t generation;
+        assert_int_equal(look(members[i]), KJ_MEMBER_STABLE);
+        assert_ok(kj_member_assignment(members[i], &partitions, &count, &generation));
+        assert_int_equal(count, PARTITIONS / MEMBERS);
+        sum += count;
+    }
+    int64_t took = kj_mono_ns(&kj_clock_system) - begin;
+    print_message("rebalance of %d members over %d partitions: %.1f ms\n", MEMBERS, PARTITIONS,
+                  (double)took / 1e6);
+    assert_int_equal(sum, PARTITIONS);
+    assert_true(took < 5000000000);
+    begin = kj_mono_ns(&kj_clock_system);
+    for (int i = 0; i < 100000; i++)
+        (void)look(members[0]);
+    print_message("a look at a stable group: %.1f ns\n",
+                  (double)(kj_mono_ns(&kj_clock_system) - begin) / 100000);
+    for (int i = 0; i < MEMBERS; i++)
+        kj_member_free(members[i]);
+    assert_ok(kj_topic_delete(p.store, "many"));
+    close_process(&p);
+}
+
 int main(void)
 {
     prefer_memory();
@@ -260,6 +309,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_lock_held, make, clear),
         cmocka_unit_test_setup_teardown(test_memory_runs_out, make, clear),
         cmocka_unit_test_setup_teardown(test_disk_full, make, clear),
+        cmocka_unit_test_setup_teardown(test_many, make, clear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -207,6 +207,10 @@ public class Assignors {
         }
         if (random.nextInt(5) == 0)
             Collections.shuffle(members, random);
+        /* A topic made anew with fewer partitions: Kafka takes claims of what is gone, gives partitions twice, or
+         * does not end. */
+        for (Member m : members)
+            m.owned.removeIf(tp -> tp.partition() >= topics.getOrDefault(tp.topic(), Integer.MAX_VALUE));
     }
 
     public static void main(String[] args) {

@@ -364,7 +364,6 @@ static int coordinate(struct kj_consumer *consumer, bool *ret_fetch)
     *ret_fetch = true;
     if (!consumer->group.subscribed)
         return 0;
-    kj_member_poll_seen(consumer->group.member);
     if (!kj_store_has_worker(consumer->store) &&
         kj_member_next_due_ns(consumer->group.member) <= kj_mono_ns(consumer->clock))
         KJ_TRY(kj_member_tick(consumer->group.member, NULL));
@@ -673,5 +672,11 @@ int kj_consumer_poll(struct kj_consumer *consumer, int64_t timeout_ms,
                      struct kaja_batch **ret_batch)
 {
     KJ_TRY(enter_outside(consumer));
-    return leave(consumer, poll_entered(consumer, timeout_ms, ret_batch));
+    struct kj_member *member = consumer->group.subscribed ? consumer->group.member : NULL;
+    if (member != NULL)
+        kj_member_poll_enter(member); /* a long wait is no silence */
+    int err = poll_entered(consumer, timeout_ms, ret_batch);
+    if (member != NULL)
+        kj_member_poll_seen(member);
+    return leave(consumer, err);
 }

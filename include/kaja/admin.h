@@ -34,6 +34,7 @@ KAJA_API int kaja_admin_create_topic(struct kaja_store *store, const char *topic
                                      int32_t partition_count, const struct kaja_conf *conf);
 
 /* Deletes a topic: unknown from now on to every process; its files go away once nobody maps them.
+ * What groups committed for it goes too; if that alone fails, the error is told and the topic gone.
  * Errors: UNKNOWN_TOPIC_OR_PARTITION, READ_ONLY, LOCK_TIMED_OUT. Threads: any. Blocks: briefly. */
 KAJA_API int kaja_admin_delete_topic(struct kaja_store *store, const char *topic);
 

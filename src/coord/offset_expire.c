@@ -9,7 +9,8 @@
  *                                       last record still has members: they died without a word)
  *     it only ever committed            retention after the commit
  *
- * A group without members, offsets and a use goes too. Several handles may look at the same time:
+ * A topic that was deleted takes its offsets along, or one made anew under its name would be read
+ * from where the old one was left. A group without members, offsets and a use goes too. Several handles may look at the same time:
  * who writes looks again under the append lock, and finds what the other has left.
  */
 #include "coord/offset_internal.h"
@@ -21,12 +22,16 @@ struct round {
     struct kj_offset_part *part;
     int64_t now_ms;
     int64_t retention_ms;
+    const char *topic; /* not NULL: this one was deleted, its offsets go whatever their age */
 };
 
 /* Is it time, if nobody in the group reads the topic? */
 static bool is_old(const struct round *round, const struct kj_offset_kept *entry, bool members)
 {
     const struct kj_offset_owner *owner = entry->owner;
+    if (round->topic != NULL)
+        return entry->topic.len == strlen(round->topic) &&
+               memcmp(entry->topic.at, round->topic, entry->topic.len) == 0;
     if (entry->expire_ms >= 0)
         return round->now_ms >= entry->expire_ms;
     int64_t from = entry->commit_ms;
@@ -44,7 +49,8 @@ struct group_list {
 
 static bool has_old(const struct round *round, const struct kj_offset_owner *owner)
 {
-    bool any = owner->count == 0 && owner->has_record && owner->member_count == 0;
+    bool any = round->topic == NULL && owner->count == 0 && owner->has_record &&
+               owner->member_count == 0;
     for (const struct kj_offset_kept *e = owner->first; e != NULL && !any; e = e->next)
         any = is_old(round, e, false) || is_old(round, e, true);
     return any;
@@ -80,6 +86,8 @@ static bool subscribed(const struct round *round, const char *id, const struct k
 {
     const struct kj_offset_groups *groups = &round->offsets->groups;
     char topic[256];
+    if (round->topic != NULL)
+        return false; /* to what is there no more */
     if (groups->subscribes == NULL || e->topic.len >= sizeof topic)
         return true;
     memcpy(topic, e->topic.at, e->topic.len);
@@ -147,12 +155,14 @@ static int expire_group(const struct round *round, const char *id)
     return err;
 }
 
-static int expire_part(struct kj_offset_store *offsets, struct kj_offset_part *part)
+static int expire_part(struct kj_offset_store *offsets, struct kj_offset_part *part,
+                       const char *topic)
 {
     struct round round = {.offsets = offsets,
                           .part = part,
                           .now_ms = kj_wall_ms(offsets->clock),
-                          .retention_ms = offsets->options.retention_minutes * 60000};
+                          .retention_ms = offsets->options.retention_minutes * 60000,
+                          .topic = topic};
     struct group_list list = {0};
     int err = find_groups(&round, &list);
     for (size_t i = 0; i < list.count; i++) {
@@ -164,7 +174,7 @@ static int expire_part(struct kj_offset_store *offsets, struct kj_offset_part *p
     return err;
 }
 
-int kj_offset_store_expire(struct kj_offset_store *offsets)
+static int expire_all(struct kj_offset_store *offsets, const char *topic)
 {
     bool found;
     if (kj_store_read_only(offsets->store))
@@ -173,7 +183,17 @@ int kj_offset_store_expire(struct kj_offset_store *offsets)
     for (int32_t p = 0; found && p < offsets->part_count; p++) {
         struct kj_offset_part *part = &atomic_load(&offsets->parts)[p];
         KJ_TRY(kj_offset_part_load(part));
-        KJ_TRY(expire_part(offsets, part));
+        KJ_TRY(expire_part(offsets, part, topic));
     }
     return 0;
+}
+
+int kj_offset_store_expire(struct kj_offset_store *offsets)
+{
+    return expire_all(offsets, NULL);
+}
+
+int kj_offset_store_forget_topic(struct kj_offset_store *offsets, const char *topic)
+{
+    return expire_all(offsets, topic);
 }

@@ -154,5 +154,7 @@ int kj_offset_store_groups(struct kj_offset_store *offsets, kj_offset_group_call
 
 /* One round of expiry now, whatever the time of the last. For tests and the task. */
 int kj_offset_store_expire(struct kj_offset_store *offsets);
+/* Tombstones for the offsets of a topic that was deleted, in every group. As a commit. */
+int kj_offset_store_forget_topic(struct kj_offset_store *offsets, const char *topic);
 
 #endif

@@ -334,6 +334,30 @@ static void administration(void **state)
     close_all(consumer);
 }
 
+/* A topic made anew under the name of a deleted one is not read from where that was left. */
+static void deleted_topics(void **state)
+{
+    (void)state;
+    make(2, 10);
+    assert_ok(kaja_admin_create_topic(store, "other", 1, NULL));
+    struct kaja_consumer *consumer = open_on(group_conf("false"), 2);
+    const struct kaja_committed_offset three[] = {
+        {.topic = "topic", .partition = 0, .offset = 5, .leader_epoch = -1},
+        {.topic = "topic", .partition = 1, .offset = 6, .leader_epoch = -1},
+        {.topic = "other", .partition = 0, .offset = 7, .leader_epoch = -1}};
+    assert_ok(kaja_consumer_commit(consumer, three, 3, 1000));
+    assert_int_equal(committed(consumer, 1), 6);
+    assert_ok(kaja_admin_delete_topic(store, "topic"));
+    assert_ok(kaja_admin_create_topic(store, "topic", 2, NULL));
+    assert_int_equal(committed(consumer, 0), KAJA_OFFSET_NONE);
+    assert_int_equal(committed(consumer, 1), KAJA_OFFSET_NONE);
+    const struct kaja_topic_partition other = {"other", 0, 0};
+    struct kaja_committed_offset found;
+    assert_ok(kaja_consumer_committed(consumer, &other, 1, &found));
+    assert_int_equal(found.offset, 7);
+    close_all(consumer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -341,6 +365,7 @@ int main(void)
         test_in_dir(asynchronous),        test_in_dir(asynchronous_by_polls),
         test_in_dir(auto_commit),         test_in_dir(refusals),
         test_in_dir(directory_properties), test_in_dir(administration),
+        test_in_dir(deleted_topics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,8 +6,8 @@
  * A .log descriptor that may have bytes above `durable` behind it is flushed before it is closed: were
  * it closed first, a write-back error in between could be lost, and a later fsync would succeed.
  * Whoever opens a file may hold locks that no flush should be waited for with, so where the owner
- * of the cache listens this is left to kj_file_cache_trim(): until then there may be half as many
- * more. One such flush runs at a time: it opens files itself.
+ * of the cache listens, kj_file_cache_trim() is asked to from two thirds of the bound on; they flush
+ * themselves only at the bound. One such flush runs at a time: it opens files itself.
  */
 #include "log/internal.h"
 
@@ -185,11 +185,18 @@ static bool within(const struct kj_file_cache *cache, size_t files_max, size_t m
     return cache->files < files_max && cache->maps < maps_max;
 }
 
+/* From how many on the owner is asked to make room. */
+static size_t soft(const struct kj_file_cache *cache, size_t max)
+{
+    return cache->calls.full != NULL ? max - max / 3 : max;
+}
+
 /* Lock held. */
 static void make_room(struct kj_file_cache *cache, const struct kj_segment *keep)
 {
-    size_t files = cache->files_max, maps = cache->maps_max;
-    bool flush = cache->calls.full == NULL || !within(cache, files + files / 2, maps + maps / 2);
+    bool flush = !within(cache, cache->files_max, cache->maps_max);
+    size_t files = flush ? cache->files_max : soft(cache, cache->files_max);
+    size_t maps = flush ? cache->maps_max : soft(cache, cache->maps_max);
     for (int rounds = 0; rounds < 64 && !within(cache, files, maps); rounds++)
         if (!evict_one(cache, keep, flush)) {
             if (cache->calls.full != NULL)
@@ -201,7 +208,7 @@ static void make_room(struct kj_file_cache *cache, const struct kj_segment *keep
 void kj_file_cache_trim(struct kj_file_cache *cache)
 {
     kj_lock_acquire(&cache->lock);
-    size_t files = cache->files_max, maps = cache->maps_max;
+    size_t files = soft(cache, cache->files_max), maps = soft(cache, cache->maps_max);
     if (!within(cache, files, maps)) {
         /* A little more: the next opens shall find room. */
         files -= files / 8;

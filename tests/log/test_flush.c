@@ -252,6 +252,11 @@ static void test_room_is_made_elsewhere(void **state)
     crowd_begin(&crowd, &calls);
     struct kj_log *log = crowd.h.log;
     crowd_open(&crowd, 1);
+    struct kj_file *file;
+    struct kj_segment *second = kj_segment_active(crowd.others[1]);
+    for (int kind = KJ_FILE_LOG; kind <= KJ_FILE_INDEX; kind++)
+        assert_ok(kj_segment_pin(second, (enum kj_file_kind)kind, true, &file));
+    crowd.pinned[1] = second;
     assert_true(listener.full > 0);
     assert_int_equal(kj_log_durable(log), 0);
     size_t files = kj_file_cache_open_files(crowd.h.files);
@@ -264,11 +269,8 @@ static void test_room_is_made_elsewhere(void **state)
     assert_int_equal((int64_t)kj_log_word(log, KJ_SLOT_HIGH_WATERMARK), 1);
     /* At the bound, room is made at once. */
     append_one(log, T, "v", true);
-    struct kj_file *file;
-    struct kj_segment *second = kj_segment_active(crowd.others[1]);
-    for (int kind = KJ_FILE_LOG; kind <= KJ_FILE_TXNINDEX; kind++)
+    for (int kind = KJ_FILE_INDEX + 1; kind <= KJ_FILE_TXNINDEX; kind++)
         assert_ok(kj_segment_pin(second, (enum kj_file_kind)kind, true, &file));
-    crowd.pinned[1] = second;
     assert_int_equal(kj_log_durable(log), 2);
     assert_int_equal(listener.flushed, 2);
     crowd_end(&crowd);

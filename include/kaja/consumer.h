@@ -27,10 +27,12 @@ KAJA_API int kaja_consumer_open(struct kaja_store *store, const struct kaja_conf
 
 /* Frees the consumer; batches it gave out stay valid until they are released. With
  * enable.auto.commit the positions are committed; asynchronous commits are waited for and their
- * callbacks run. timeout_ms (0: at once, -1: no limit) is for leaving a group, which there is not
- * yet. NULL is allowed. Except for an error the handle is gone.
- * Errors: STATE (another thread is inside: nothing happened), INVALID_ARG (no consumer).
- * Threads: one. Blocks: for a flush, if something is committed. */
+ * callbacks run; a member tells its listener and leaves its group (but for a static one). What of
+ * that fails is no error: the group's other members find out. timeout_ms (0: at once, -1: no limit)
+ * bounds nothing yet: see Blocks. NULL is allowed. Except for an error the handle is gone.
+ * Errors: STATE (another thread or its own listener is inside: nothing happened), INVALID_ARG (no
+ * consumer). Threads: one. Blocks: for a flush, if something is committed, and for the group's
+ * lock, at most kaja.lock.timeout.ms each. */
 KAJA_API int kaja_consumer_close(struct kaja_consumer *consumer, int64_t timeout_ms);
 
 /* --- groups --- */

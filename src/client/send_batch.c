@@ -34,8 +34,10 @@ struct kj_send_batch *kj_batch_cache_get(struct kj_batch_cache *cache)
     if (batch != NULL)
         cache->free = batch->next;
     kj_lock_release(&cache->lock);
-    if (batch != NULL)
+    if (batch != NULL) {
+        batch->next = NULL; /* in no list: what followed may be another partition's by now */
         return batch;
+    }
     batch = kj_alloc_zero(1, sizeof *batch);
     if (batch != NULL)
         kj_cond_init(&batch->cond);

@@ -7,7 +7,7 @@
  * it closed first, a write-back error in between could be lost, and a later fsync would succeed.
  * Whoever opens a file may hold locks that no flush should be waited for with, so where the owner
  * of the cache listens, kj_file_cache_trim() is asked to from two thirds of the bound on; they flush
- * themselves only at the bound. One such flush runs at a time: it opens files itself.
+ * themselves only at the bound. Such a flush opens files too: those make room without another one.
  */
 #include "log/internal.h"
 
@@ -21,7 +21,6 @@ struct kj_file_cache {
     struct kj_segment *first, *last;
     size_t files, files_max;
     size_t maps, maps_max;
-    struct kj_log *flushed; /* whose flush makes room just now */
     struct kj_file_cache_calls calls;
 };
 
@@ -146,6 +145,8 @@ static int flush_if_free(struct kj_file_cache *cache, struct kj_log *log)
     return 0;
 }
 
+static _Thread_local bool making_room; /* by a flush, in this thread */
+
 /* Closes the least recently used segment that nobody uses; false if there is none. Lock held; with
  * flush, dropped and taken again around one. */
 static bool evict_one(struct kj_file_cache *cache, const struct kj_segment *keep, bool flush)
@@ -157,16 +158,18 @@ static bool evict_one(struct kj_file_cache *cache, const struct kj_segment *keep
             drop_open(cache, victim);
             return true;
         }
-        if (!flush || cache->flushed != NULL || victim->log->leaving)
+        if (!flush || making_room || victim->log->leaving)
             continue;
         /* Neither can the log go, see kj_file_cache_leave(), nor this segment, while the pin
          * stands: kj_segment_close() waits for it. */
         victim->pins++;
-        cache->flushed = victim->log;
+        victim->log->room_flushes++;
         kj_lock_release(&cache->lock);
+        making_room = true;
         int err = flush_if_free(cache, victim->log);
+        making_room = false;
         kj_lock_acquire(&cache->lock);
-        cache->flushed = NULL;
+        victim->log->room_flushes--;
         drop_pin(cache, victim);
         if (cache->closers > 0)
             kj_cond_broadcast(&cache->unpinned);
@@ -225,7 +228,7 @@ void kj_file_cache_leave(struct kj_file_cache *cache, struct kj_log *log)
     kj_lock_acquire(&cache->lock);
     log->leaving = true;
     cache->closers++;
-    while (cache->flushed == log)
+    while (log->room_flushes > 0)
         kj_cond_wait(&cache->unpinned, &cache->lock);
     cache->closers--;
     kj_lock_release(&cache->lock);

@@ -119,6 +119,7 @@ struct kj_log {
     bool leftovers;        /* (list_lock) .deleted, .cleaned or .swap are there */
 
     bool leaving; /* (f) it is being freed: the cache does not flush it any more */
+    unsigned room_flushes; /* (f) flushes of it that make room for files just now */
     struct kj_lock flush_lock; /* leaf: guards flushing */
     struct kj_cond flush_cond;
     bool flushing;

@@ -61,7 +61,8 @@ static int gather_positions(struct kj_commits *commits, const struct kj_subscrip
     commits->items = items;
     for (size_t i = 0; i < subscription->count; i++) {
         const struct kj_assigned *assigned = subscription->items[i];
-        if (assigned->kind != KJ_POSITION_AT || assigned->gone)
+        /* Of a topic that went, also a moment ago: one made anew must not begin there. */
+        if (assigned->kind != KJ_POSITION_AT || assigned->gone || kj_topic_deleted(assigned->topic))
             continue;
         commits->items[count++] = (struct kj_offset_item){.topic = assigned->name,
                                                           .partition = assigned->number,

@@ -164,6 +164,7 @@ static void commit_as(struct kj_consumer *consumer)
         kj_member_commit_as(consumer->group.member, as);
         return;
     }
+    as->group_id = consumer->commits.group_id; /* the member's may be gone */
     as->member_id[0] = '\0';
     as->instance_id[0] = '\0';
     as->generation = -1;
@@ -365,8 +366,12 @@ static int coordinate(struct kj_consumer *consumer, bool *ret_fetch)
     if (!consumer->group.subscribed)
         return 0;
     if (!kj_store_has_worker(consumer->store) &&
-        kj_member_next_due_ns(consumer->group.member) <= kj_mono_ns(consumer->clock))
-        KJ_TRY(kj_member_tick(consumer->group.member, NULL));
+        kj_member_next_due_ns(consumer->group.member) <= kj_mono_ns(consumer->clock)) {
+        int err = kj_member_tick(consumer->group.member, NULL);
+        if (err != 0 && err != KAJA_ERR_LOCK_TIMED_OUT)
+            return err;
+        kj_err_clear(); /* somebody else is at the group: the next tick is due soon */
+    }
     return kj_membership_step(&consumer->group, ret_fetch);
 }
 
@@ -521,7 +526,9 @@ static int gather_round(struct kj_consumer *consumer, struct kaja_batch *batch, 
         struct kj_assigned *assigned = subscription->items[at];
         size_t next = at + 1 < subscription->count ? at + 1 : 0;
         int64_t before = assigned->offset;
-        int err = assigned->paused ? 0 : kj_fetcher_take(&consumer->fetcher, assigned, batch);
+        /* The group takes away what was deleted; until then there is nothing wrong. */
+        bool idle = assigned->paused || (assigned->gone && consumer->group.subscribed);
+        int err = idle ? 0 : kj_fetcher_take(&consumer->fetcher, assigned, batch);
         if (err != 0) {
             /* What is there already comes first; then the error, then the others. */
             *ret_error_next = batch->count > 0;

@@ -257,6 +257,20 @@ static int owned_set(const struct kj_membership *membership, struct set *ret_set
     return 0;
 }
 
+static int look_for(struct kj_membership *membership, const char *name, int32_t partition,
+                    bool *ret_there)
+{
+    struct kj_topic *topic;
+    int err = kj_topic_find(membership->store, name, false, &topic);
+    *ret_there = err == 0 && partition < kj_topic_partition_count(topic);
+    if (err == 0)
+        kj_topic_release(topic);
+    if (err != KAJA_ERR_UNKNOWN_TOPIC_OR_PARTITION)
+        return err;
+    kj_err_clear();
+    return 0;
+}
+
 /* What the group assigned, less what was deleted meanwhile: the next rebalance knows that too. */
 static int assigned_set(struct kj_membership *membership, struct set *ret_set,
                         int32_t *ret_generation)
@@ -268,12 +282,14 @@ static int assigned_set(struct kj_membership *membership, struct set *ret_set,
     if (set.items == NULL)
         return kj_err_oom("an assignment");
     for (size_t i = 0; i < count; i++) {
-        struct kj_topic *topic;
-        if (kj_topic_find(membership->store, partitions[i].topic, false, &topic) != 0)
-            continue;
-        if (partitions[i].partition < kj_topic_partition_count(topic))
+        bool there;
+        int err = look_for(membership, partitions[i].topic, partitions[i].partition, &there);
+        if (err != 0) {
+            kj_free(set.items);
+            return err;
+        }
+        if (there)
             add(&set, partitions[i].topic, partitions[i].partition);
-        kj_topic_release(topic);
     }
     *ret_set = set;
     return 0;
@@ -313,7 +329,8 @@ static int give_up(struct kj_membership *membership, bool lost, bool tell_empty)
 
 /* --- rebalances --- */
 
-/* Cooperative: what is not subscribed to any more is given back before the join. */
+/* Cooperative: what is not subscribed to any more, or is not there any more, is given back before
+ * the join. */
 static int give_back_unsubscribed(struct kj_membership *membership)
 {
     struct set owned;
@@ -323,7 +340,9 @@ static int give_back_unsubscribed(struct kj_membership *membership)
     int err = kept.items != NULL && gone.items != NULL ? 0 : kj_err_oom("an assignment");
     for (size_t i = 0; i < owned.count && err == 0; i++) {
         const char *name = owned.items[i].topic;
-        bool wanted = membership->topic_count > 0 &&
+        bool there = false;
+        err = look_for(membership, name, owned.items[i].partition, &there);
+        bool wanted = there && membership->topic_count > 0 &&
                       bsearch(&name, membership->topics, membership->topic_count,
                               sizeof *membership->topics, by_name) != NULL;
         add(wanted ? &kept : &gone, name, owned.items[i].partition);
@@ -380,6 +399,7 @@ static int take_assignment(struct kj_membership *membership)
     if (err == 0)
         err = pick(&wanted, &owned, false, &added);
     if (err == 0 && revoked.count > 0) {
+        membership->hooks.commit(membership->hooks.arg); /* reading went on since the join */
         tell(membership, membership->listener.revoked, &revoked);
         err = membership->hooks.assign(membership->hooks.arg, kept.items, kept.count);
         membership->rejoin = true; /* what was given back can be given to its next owner now */

@@ -219,10 +219,11 @@ void kj_member_drop_slot(struct kj_member *member)
     struct kj_groups *groups = member->groups;
     if (member->slot == 0)
         return;
+    /* Both at once: who takes the slot in between, in this handle, would lose its lock to us. */
     kj_lock_acquire(&groups->lock);
     (void)kj_map_remove_u64(&groups->slots, member->slot);
-    kj_lock_release(&groups->lock);
     kj_shared_unlock(kj_scratch_shared(groups->store), kj_scratch_lock(member->slot), UINT32_MAX);
+    kj_lock_release(&groups->lock);
     member->slot = 0;
 }
 

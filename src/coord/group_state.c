@@ -176,7 +176,7 @@ int64_t kj_group_due_ms(const struct kj_group *group)
 
 bool kj_group_expired(const struct kj_group_member *member, int64_t heartbeat_ms, int64_t now_ms)
 {
-    return heartbeat_ms < now_ms && now_ms - heartbeat_ms > member->session_timeout_ms;
+    return heartbeat_ms < now_ms - member->session_timeout_ms; /* any word may stand there */
 }
 
 int kj_group_commit_error(const struct kj_group *group, const char *member_id,

@@ -347,10 +347,14 @@ static void deleted_topics(void **state)
         {.topic = "other", .partition = 0, .offset = 7, .leader_epoch = -1}};
     assert_ok(kaja_consumer_commit(consumer, three, 3, 1000));
     assert_int_equal(committed(consumer, 1), 6);
+    (void)position(consumer, 0);
     assert_ok(kaja_admin_delete_topic(store, "topic"));
     assert_ok(kaja_admin_create_topic(store, "topic", 2, NULL));
     assert_int_equal(committed(consumer, 0), KAJA_OFFSET_NONE);
     assert_int_equal(committed(consumer, 1), KAJA_OFFSET_NONE);
+    /* Nor is the position in the one that went committed for it. */
+    assert_ok(kaja_consumer_commit(consumer, NULL, 0, 1000));
+    assert_int_equal(committed(consumer, 0), KAJA_OFFSET_NONE);
     const struct kaja_topic_partition other = {"other", 0, 0};
     struct kaja_committed_offset found;
     assert_ok(kaja_consumer_committed(consumer, &other, 1, &found));

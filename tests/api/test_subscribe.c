@@ -391,6 +391,32 @@ static void test_pattern(void **state)
     assert_ok(kaja_store_close(store));
 }
 
+/* A member of before commits as nobody's member afterwards; a cooperative one goes on without a topic
+ * that was deleted while it gave another one up. */
+static void test_after(void **state)
+{
+    (void)state;
+    static const char *const three[] = {"a", "b", "c"};
+    struct kaja_store *store = open_store(NULL);
+    struct kaja_topic_partition partition = {"c", 0, 0};
+    for (int i = 0; i < 3; i++)
+        assert_ok(kaja_admin_create_topic(store, three[i], 1, NULL));
+    struct kaja_consumer *a = open_consumer(
+        store, conf_of("group.id", "g", "partition.assignment.strategy", "cooperative-sticky",
+                       "auto.commit.interval.ms", "0", NULL));
+    assert_ok(kaja_consumer_subscribe(a, three, 3, NULL));
+    poll_until(a, 3, NULL, 0);
+    assert_ok(kaja_admin_delete_topic(store, "a"));
+    assert_ok(kaja_consumer_subscribe(a, three, 2, NULL));
+    poll_until(a, 1, NULL, 0);
+    assert_ok(kaja_consumer_unsubscribe(a));
+    assert_ok(kaja_consumer_assign(a, &partition, 1));
+    poll_once(a, 0);
+    poll_once(a, 0);
+    assert_ok(kaja_consumer_close(a, 1000)); /* commits, as a consumer without a group's member */
+    assert_ok(kaja_store_close(store));
+}
+
 /* --- static members, slow members --- */
 
 static struct kaja_consumer *static_member(struct kaja_store *store, const char *instance,
@@ -521,7 +547,7 @@ int main(void)
         test_in_dir(test_eager),   test_in_dir(test_cooperative), test_in_dir(test_positions_stay),
         test_in_dir(test_inside),  test_in_dir(test_refused),     test_in_dir(test_max_size),
         test_in_dir(test_pattern), test_in_dir(test_static),      test_in_dir(test_slow),
-        test_in_dir(test_no_worker), test_in_dir(test_waits),
+        test_in_dir(test_no_worker), test_in_dir(test_waits),     test_in_dir(test_after),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

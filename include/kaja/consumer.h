@@ -43,7 +43,7 @@ KAJA_API int kaja_consumer_close(struct kaja_consumer *consumer, int64_t timeout
  * are sorted by topic and number, valid during the call; their offsets are KAJA_OFFSET_NONE.
  * Eager assignors: revoked gets all, before each join but the first, assigned all, after it.
  * Cooperative ones: revoked gets what another member takes over, assigned (always called) what is
- * new. Kafka: ConsumerRebalanceListener. */
+ * new. The struct may grow at the end, as struct kaja_record. Kafka: ConsumerRebalanceListener. */
 typedef void kaja_rebalance_callback(void *arg, struct kaja_consumer *consumer,
                                      const struct kaja_topic_partition *partitions, size_t count);
 struct kaja_rebalance_listener {
@@ -59,7 +59,8 @@ struct kaja_rebalance_listener {
  * subscribed to before. Partitions come with the next polls. count 0 is kaja_consumer_unsubscribe().
  * Topics and listener (NULL: none) are copied. Kafka: subscribe(Collection).
  * Errors: INVALID_GROUP_ID (no group.id), STATE (assigned by hand, inside a listener, or another
- * thread is inside), INVALID_TOPIC_EXCEPTION, INVALID_ARG, OUT_OF_MEMORY. Threads: one. Blocks: no. */
+ * thread is inside), INVALID_TOPIC_EXCEPTION, INVALID_ARG, UNSUPPORTED_FEATURE (a listener of a later
+ * release that uses it), OUT_OF_MEMORY. Threads: one. Blocks: no. */
 KAJA_API int kaja_consumer_subscribe(struct kaja_consumer *consumer, const char *const *topics,
                                      size_t count, const struct kaja_rebalance_listener *listener);
 

@@ -52,7 +52,8 @@ KAJA_API int kaja_producer_set_partitioner(struct kaja_producer *producer,
  * it does not exist and auto.create.topics.enable. Kafka: send() with a Callback.
  * Errors (the callback is then not called): INVALID_ARG, RECORD_TOO_LARGE, UNKNOWN_TOPIC_OR_PARTITION,
  * UNKNOWN_PARTITION, INVALID_TOPIC_EXCEPTION, BUFFER_EXHAUSTED, QUEUE_FULL, STATE,
- * INVALID_TIMESTAMP, INVALID_RECORD, INTERRUPTED. Threads: any. Blocks: up to max.block.ms while buffer.memory is full. */
+ * INVALID_TIMESTAMP, INVALID_RECORD, INTERRUPTED, UNSUPPORTED_FEATURE (the record is one of a later
+ * release and uses it). Threads: any. Blocks: up to max.block.ms while buffer.memory is full. */
 KAJA_API int kaja_producer_produce(struct kaja_producer *producer, const struct kaja_record *record,
                                    kaja_delivery_callback *callback, void *arg);
 

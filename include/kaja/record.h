@@ -27,9 +27,11 @@ struct kaja_header {
 
 /* A record to send. Fill with KAJA_RECORD_INIT and then what is needed. key == NULL is a null key,
  * value == NULL a null value (a tombstone); a zero-length one has a non-NULL pointer.
- * Everything is copied before the producing call returns. Kafka: ProducerRecord. */
+ * Everything is copied before the producing call returns. Kafka: ProducerRecord.
+ * Later releases may add members at the end. size says which there are: the others get their
+ * defaults; bytes that the library does not know must be zero (else UNSUPPORTED_FEATURE). */
 struct kaja_record {
-    size_t size;        /* sizeof(struct kaja_record) */
+    size_t size;        /* sizeof(struct kaja_record); KAJA_RECORD_INIT sets it */
     const char *topic;  /* NUL-terminated */
     int32_t partition;  /* KAJA_PARTITION_ANY: by key, else sticky */
     int64_t timestamp;  /* ms since the epoch; KAJA_TIMESTAMP_NOW */

@@ -4,6 +4,7 @@
  */
 #include "api/conf.h"
 #include "api/handles.h"
+#include "api/sized.h"
 #include "base/alloc.h"
 #include "base/murmur2.h"
 #include "client/producer.h"
@@ -88,13 +89,29 @@ static int check_headers(const struct kaja_producer *producer, const struct kaja
     return 0;
 }
 
-static inline int check_record(const struct kaja_producer *producer,
-                               const struct kaja_record *record)
+/* A record of a program that was compiled with another release. */
+static __attribute__((noinline)) int copy_record(const struct kaja_record *given,
+                                                 struct kaja_record *known)
 {
-    if (__builtin_expect(record == NULL, 0))
+    static const struct kj_sized kind = {
+        "record", "KAJA_RECORD_INIT",
+        offsetof(struct kaja_record, header_count) + sizeof(size_t), /* 0.1 */
+        sizeof(struct kaja_record)};
+    *known = (struct kaja_record)KAJA_RECORD_INIT;
+    return kj_sized_copy(&kind, given, known);
+}
+
+/* *given becomes copy if the program was compiled with another release. */
+static inline int check_record(const struct kaja_producer *producer,
+                               const struct kaja_record **given, struct kaja_record *copy)
+{
+    if (__builtin_expect(*given == NULL, 0))
         return kj_err(KAJA_ERR_INVALID_ARG, "the record is NULL");
-    if (__builtin_expect(record->size != sizeof *record, 0))
-        return bad("size is not sizeof(struct kaja_record): begin with KAJA_RECORD_INIT");
+    if (__builtin_expect((*given)->size != sizeof **given, 0)) {
+        KJ_TRY(copy_record(*given, copy));
+        *given = copy;
+    }
+    const struct kaja_record *record = *given;
     if (__builtin_expect(record->topic == NULL, 0))
         return bad("topic is NULL");
     if (__builtin_expect(record->partition < KAJA_PARTITION_ANY, 0))
@@ -113,8 +130,9 @@ static inline int check_record(const struct kaja_producer *producer,
 int kaja_producer_produce(struct kaja_producer *producer, const struct kaja_record *record,
                           kaja_delivery_callback *callback, void *arg)
 {
+    struct kaja_record copy;
     KJ_TRY(check(producer));
-    KJ_TRY(check_record(producer, record));
+    KJ_TRY(check_record(producer, &record, &copy));
     return kj_producer_produce(producer->client, record, callback, arg);
 }
 
@@ -129,8 +147,9 @@ int kaja_producer_send(struct kaja_producer *producer, const struct kaja_record 
                        int64_t timeout_ms, struct kaja_metadata *ret_metadata)
 {
     struct kaja_metadata unwanted;
+    struct kaja_record copy;
     KJ_TRY(check(producer));
-    KJ_TRY(check_record(producer, record));
+    KJ_TRY(check_record(producer, &record, &copy));
     return kj_producer_send(producer->client, record, timeout_ms,
                             ret_metadata != NULL ? ret_metadata : &unwanted);
 }

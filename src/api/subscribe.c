@@ -3,6 +3,7 @@
  * api/subscribe.c - the part of kaja/consumer.h about groups: checks arguments, then calls down.
  */
 #include "api/consumer.h"
+#include "api/sized.h"
 #include "log/file_names.h"
 
 static int check(const struct kaja_consumer *consumer)
@@ -38,14 +39,14 @@ static int listener_of(const struct kaja_rebalance_listener *listener, struct ka
     *ret_inner = (struct kj_listener){.arg = consumer};
     if (listener == NULL)
         return 0;
-    if (listener->size != sizeof *listener)
-        return kj_err(KAJA_ERR_INVALID_ARG,
-                      "the listener's size is %zu: begin with KAJA_REBALANCE_LISTENER_INIT",
-                      listener->size);
-    *ret_copy = *listener;
-    ret_inner->revoked = listener->revoked != NULL ? revoked : NULL;
-    ret_inner->assigned = listener->assigned != NULL ? assigned : NULL;
-    ret_inner->lost = listener->lost != NULL ? lost : NULL;
+    static const struct kj_sized kind = {
+        "listener", "KAJA_REBALANCE_LISTENER_INIT",
+        offsetof(struct kaja_rebalance_listener, lost) + sizeof listener->lost, /* 0.1 */
+        sizeof *listener};
+    KJ_TRY(kj_sized_copy(&kind, listener, ret_copy));
+    ret_inner->revoked = ret_copy->revoked != NULL ? revoked : NULL;
+    ret_inner->assigned = ret_copy->assigned != NULL ? assigned : NULL;
+    ret_inner->lost = ret_copy->lost != NULL ? lost : NULL;
     return 0;
 }
 

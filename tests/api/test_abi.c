@@ -232,10 +232,9 @@ static void test_record_size(void **state)
     struct kaja_metadata metadata;
     assert_ok(kaja_producer_send(producer, &record, 10000, &metadata));
     assert_int_equal(metadata.offset, 0);
-    /* This release is the first: there is no other size. What lies behind a smaller one must not
-     * be looked at. */
+    /* No release had these. What lies behind a size must not be looked at. */
     static const size_t sizes[] = {0, sizeof(size_t), offsetof(struct kaja_record, headers),
-                                   sizeof record + 8, SIZE_MAX};
+                                   offsetof(struct kaja_record, header_count) + 7, 4097, SIZE_MAX};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         size_t room = sizes[i] < sizeof record ? sizes[i] : sizeof record;
         struct kaja_record *other = malloc(room < sizeof(size_t) ? sizeof(size_t) : room);
@@ -248,6 +247,27 @@ static void test_record_size(void **state)
     }
     assert_ok(kaja_producer_send(producer, &record, 10000, &metadata));
     assert_int_equal(metadata.offset, 1);
+
+    /* Of the first release, to the byte; and of a later one that leaves what it added at zero. */
+    static const size_t good[] = {80, 81, 88, 4096};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        struct kaja_record *other = calloc(1, good[i]);
+        assert_non_null(other);
+        memcpy(other, &record, sizeof record);
+        memcpy(other, &good[i], sizeof(size_t));
+        assert_ok(kaja_producer_send(producer, other, 10000, &metadata));
+        assert_int_equal(metadata.offset, 2 + 2 * i);
+        assert_ok(kaja_producer_produce(producer, other, NULL, NULL));
+        assert_ok(kaja_producer_flush(producer, 10000));
+        if (good[i] > sizeof record) {
+            ((char *)other)[good[i] - 1] = 1; /* uses what it added */
+            assert_err(kaja_producer_send(producer, other, 10000, &metadata),
+                       KAJA_ERR_UNSUPPORTED_FEATURE);
+            assert_err(kaja_producer_produce(producer, other, NULL, NULL),
+                       KAJA_ERR_UNSUPPORTED_FEATURE);
+        }
+        free(other);
+    }
     assert_ok(kaja_producer_close(producer, 10000));
     assert_ok(kaja_store_close(store));
     kaja_conf_free(conf);

@@ -304,6 +304,13 @@ static void test_refused(void **state)
     assert_err(kaja_consumer_subscribe_pattern(a, pattern, NULL), KAJA_ERR_INVALID_ARG);
     listener.size = 3;
     assert_err(kaja_consumer_subscribe(a, letters, 1, &listener), KAJA_ERR_INVALID_ARG);
+    /* Of a later release, which uses what it added. */
+    struct {
+        struct kaja_rebalance_listener ours;
+        int (*added)(const char *);
+    } later = {KAJA_REBALANCE_LISTENER_INIT, puts};
+    later.ours.size = sizeof later;
+    assert_err(kaja_consumer_subscribe(a, letters, 1, &later.ours), KAJA_ERR_UNSUPPORTED_FEATURE);
     assert_err(kaja_consumer_group_metadata(a, NULL), KAJA_ERR_INVALID_ARG);
     assert_err(kaja_consumer_poll(a, 0, &batch), KAJA_ERR_STATE); /* none of it took */
 
@@ -311,7 +318,8 @@ static void test_refused(void **state)
     assert_ok(kaja_consumer_assign(a, &partition, 1));
     assert_err(kaja_consumer_subscribe(a, letters, 1, NULL), KAJA_ERR_STATE);
     assert_ok(kaja_consumer_unsubscribe(a));
-    assert_ok(kaja_consumer_subscribe(a, letters, 1, NULL));
+    later.added = NULL;
+    assert_ok(kaja_consumer_subscribe(a, letters, 1, &later.ours));
     assert_err(kaja_consumer_assign(a, &partition, 1), KAJA_ERR_STATE);
     poll_until(a, 1, NULL, 0);
     assert_ok(kaja_consumer_group_metadata(a, &metadata));

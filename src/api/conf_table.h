@@ -41,7 +41,7 @@ KJ_TOPIC("compression.zstd.level", "compression.zstd.level", INT, "3", BETWEEN(-
     "The level where the topic's codec is used.")
 KJ_TOPIC("delete.retention.ms", "log.cleaner.delete.retention.ms", LONG, "86400000", AT_LEAST(0), "ms", LOW, LATER, LOG(delete_retention_ms),
     "How long tombstones stay readable after compaction.")
-KJ_TOPIC("file.delete.delay.ms", "log.segment.delete.delay.ms", LONG, "0", AT_LEAST(0), "ms", LOW, NONE, LOG(file_delete_delay_ms),
+KJ_TOPIC("file.delete.delay.ms", "log.segment.delete.delay.ms", LONG, "0", AT_LEAST(0), "ms", LOW, NONE, NO,
     "Files of deleted segments go at once: mapped bytes outlive their names. Kafka waits 60000.")
 KJ_TOPIC("flush.messages", "log.flush.interval.messages", LONG, "9223372036854775807", AT_LEAST(1), "records", LOW, ON, LOG(flush_messages),
     "Flush to the device after so many unflushed records. Producers with acks=all flush in any case.")

@@ -183,7 +183,6 @@ int kj_member_new(struct kj_groups *groups, const struct kj_member_options *opti
         member->assignors[i] = (uint8_t)options->assignors[i];
     member->assignor_count = options->assignor_count;
     member->generation = -1;
-    member->assignor = member->assignors[0];
     kj_store_release(&member->due_ns, INT64_MAX);
     kj_lock_acquire(&groups->lock);
     member->next = groups->members;
@@ -342,7 +341,6 @@ int kj_member_adopt(struct kj_member *member, const struct kj_group *group, uint
         member->assignment = items;
         member->assignment_count = me->assigned.count;
         member->generation = group->generation;
-        member->assignor = group->assignor;
         set_state(member, KJ_MEMBER_STABLE, state);
     } else {
         set_state(member, me->joined ? KJ_MEMBER_JOINED : KJ_MEMBER_REJOIN, state);
@@ -635,14 +633,6 @@ int32_t kj_member_generation(struct kj_member *member)
     int32_t generation = member->generation;
     kj_lock_release(&member->lock);
     return generation;
-}
-
-enum kj_assignor kj_member_assignor(struct kj_member *member)
-{
-    kj_lock_acquire(&member->lock);
-    enum kj_assignor assignor = (enum kj_assignor)member->assignor;
-    kj_lock_release(&member->lock);
-    return assignor;
 }
 
 const struct kj_wait_also *kj_member_wait(struct kj_member *member)

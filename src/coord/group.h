@@ -157,8 +157,6 @@ const char *kj_member_id(struct kj_member *member);
 const char *kj_member_group_id(const struct kj_member *member);
 /* Of the assignment that kj_member_look() saw last; -1: none. */
 int32_t kj_member_generation(struct kj_member *member);
-/* The assignor that the group chose for that generation. */
-enum kj_assignor kj_member_assignor(struct kj_member *member);
 /* For kj_store_wait_also(): wakes when the group's state differs from what kj_member_look() saw
  * last. Valid until the member is freed. */
 const struct kj_wait_also *kj_member_wait(struct kj_member *member);

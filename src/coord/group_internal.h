@@ -58,7 +58,6 @@ struct kj_member {
     char id[320];
     kj_word slot; /* 0: none */
     int32_t generation;
-    uint8_t assignor;
     struct kj_member_partition *assignment; /* one piece of memory with its names */
     size_t assignment_count;
     struct kj_group_join_topic *topics; /* subscription as of the last join; likewise */

@@ -186,17 +186,6 @@ int kj_offset_parts(struct kj_offset_store *offsets, bool create, bool *ret_foun
     return take_topic(offsets, topic);
 }
 
-int kj_offsets_topic(struct kj_offset_store *offsets, struct kj_topic **ret_topic)
-{
-    bool found;
-    if (kj_store_read_only(offsets->store))
-        return kj_err(KAJA_ERR_READ_ONLY, "the directory was opened read-only");
-    KJ_TRY(kj_offset_parts(offsets, true, &found));
-    kj_topic_hold(offsets->topic);
-    *ret_topic = offsets->topic;
-    return 0;
-}
-
 int kj_offset_part_load(struct kj_offset_part *part)
 {
     struct kj_offset_store *offsets = part->offsets;

@@ -59,9 +59,6 @@ void kj_offset_store_set_groups(struct kj_offset_store *offsets,
 int kj_offset_store_partition(struct kj_offset_store *offsets, const char *group_id, bool create,
                               struct kj_partition **ret_partition);
 
-/* The topic, made if there is none; held for the caller. READ_ONLY. */
-int kj_offsets_topic(struct kj_offset_store *offsets, struct kj_topic **ret_topic);
-
 /* --- commits --- */
 
 struct kj_offset_item {

@@ -80,13 +80,3 @@ int kj_log_close_clean(struct kj_log *log)
     kj_log_set_word(log, KJ_SLOT_RECOVERY_POINT, kj_log_word(log, KJ_SLOT_END));
     return 0;
 }
-
-/* A failed flush leaves pages that are called clean and are not on disk. Repair is the work of the next
- * open: without a clean marker it reads past the page cache and keeps what is really there. */
-int kj_log_repair(struct kj_log *log)
-{
-    return kj_log_poisoned(log)
-               ? kj_err(KAJA_ERR_POISONED, "%s-%d: close every handle and open the directory again", log->topic,
-                        log->partition)
-               : 0;
-}

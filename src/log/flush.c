@@ -9,7 +9,9 @@
  * partitions share it.
  *
  * A flush that fails is never tried again on the same file: after it the kernel calls the lost pages
- * clean, and a second fsync would succeed. The partition is poisoned for everybody (kj_log_repair()).
+ * clean, and a second fsync would succeed. The partition is poisoned for everybody. Repair is the
+ * work of the next open: without a clean marker it reads past the page cache and keeps what is
+ * really there.
  *
  * A descriptor reports only errors since it was opened. Bytes that others wrote before this handle
  * opened the file, and that nobody flushed, are therefore read back past the page cache.

@@ -47,9 +47,6 @@ struct kj_txn_entry {
 /* --- .index (log/offset_index.c); file functions return 0 or errno --- */
 void kj_offset_entry_encode(const struct kj_offset_entry *entry, int64_t base_offset, uint8_t *p);
 void kj_offset_entry_decode(const uint8_t *p, int64_t base_offset, struct kj_offset_entry *ret_entry);
-/* Entry number i. EIO behind the end of the file. */
-int kj_offset_index_read(struct kj_file *file, int64_t base_offset, uint32_t i,
-                         struct kj_offset_entry *ret_entry);
 /* The greatest of the first count entries with offset <= target: its number to *ret_i, and the entry;
  * none: *ret_i = -1 and (base_offset, 0). */
 int kj_offset_index_lookup(struct kj_file *file, int64_t base_offset, uint32_t count, int64_t target,

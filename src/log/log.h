@@ -34,7 +34,6 @@ struct kj_log_config {
     int64_t retention_bytes; /* < 0 off */
     int64_t flush_messages;
     int64_t flush_ms;
-    int64_t file_delete_delay_ms;
     int64_t delete_retention_ms;
     int64_t min_compaction_lag_ms;
     int64_t producer_expiration_ms;
@@ -275,8 +274,6 @@ void kj_log_set_config(struct kj_log *log, const struct kj_log_config *config);
 int kj_log_close_clean(struct kj_log *log);
 /* The topic was deleted: takes the slot's id away, so that every handle finds out. Needs no loaded log. */
 int kj_log_retire(struct kj_log *log);
-/* After a failed flush: rewrites what is still good above durable into a new segment. */
-int kj_log_repair(struct kj_log *log);
 
 /* What the checkpoints need, and kaja_admin_partition(). */
 struct kj_log_stats {

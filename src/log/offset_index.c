@@ -26,16 +26,6 @@ void kj_offset_entry_decode(const uint8_t *p, int64_t base_offset,
     ret_entry->pos = kj_get_be32s(p + 4);
 }
 
-int kj_offset_index_read(struct kj_file *file, int64_t base_offset, uint32_t i,
-                         struct kj_offset_entry *ret_entry)
-{
-    uint8_t bytes[KJ_OFFSET_ENTRY_BYTES];
-    int os = kj_index_pread(file, bytes, sizeof bytes, (int64_t)i * KJ_OFFSET_ENTRY_BYTES);
-    if (os == 0)
-        kj_offset_entry_decode(bytes, base_offset, ret_entry);
-    return os;
-}
-
 static bool reaches(const uint8_t *p, int64_t base_offset, int64_t target)
 {
     return offset_at(p, base_offset) <= target;

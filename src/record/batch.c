@@ -99,11 +99,3 @@ const char *kj_codec_name(int codec)
 {
     return codec >= 0 && codec < KJ_CODEC_COUNT ? codec_names[codec] : "unknown";
 }
-
-int kj_codec_by_name(const char *name)
-{
-    for (int codec = 0; codec < KJ_CODEC_COUNT; codec++)
-        if (strcmp(name, codec_names[codec]) == 0)
-            return codec;
-    return -1;
-}

@@ -155,7 +155,5 @@ void kj_batch_assign_append_time(uint8_t *p, size_t bytes, int64_t now_ms);
 
 /* "none", "gzip", "snappy", "lz4", "zstd"; "unknown" for 5..7. Never NULL. */
 const char *kj_codec_name(int codec);
-/* The codec of a name, -1 if there is none. */
-int kj_codec_by_name(const char *name);
 
 #endif

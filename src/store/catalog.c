@@ -308,34 +308,3 @@ bool kj_catalog_renumber(struct kj_catalog *catalog)
     }
     return true;
 }
-
-static int copy_topic(const struct kj_catalog_topic *from, struct kj_catalog *to)
-{
-    struct kj_catalog_topic *topic;
-    KJ_TRY(kj_catalog_add(to, from->name, from->id, &topic));
-    topic->partitions = from->partitions;
-    topic->target = from->target;
-    topic->adopted = from->adopted;
-    topic->deleting = from->deleting;
-    for (size_t i = 0; i < from->run_count; i++)
-        KJ_TRY(add_run(topic, from->runs[i].first, from->runs[i].count));
-    return kj_property_set_copy(&from->properties, &topic->properties);
-}
-
-int kj_catalog_copy(const struct kj_catalog *from, struct kj_catalog **ret_catalog)
-{
-    struct kj_catalog *copy = catalog_alloc();
-    if (copy == NULL)
-        return kj_err_oom("the catalog");
-    copy->generation = from->generation;
-    copy->slots = from->slots;
-    int err = kj_property_set_copy(&from->directory, &copy->directory);
-    for (size_t i = 0; i < from->count && err == 0; i++)
-        err = copy_topic(from->topics[i], copy);
-    if (err != 0) {
-        kj_catalog_release(copy);
-        return err;
-    }
-    *ret_catalog = copy;
-    return 0;
-}

@@ -77,7 +77,6 @@ struct kj_catalog {
 };
 
 int kj_catalog_new(struct kj_catalog **ret_catalog);
-int kj_catalog_copy(const struct kj_catalog *from, struct kj_catalog **ret_catalog);
 void kj_catalog_hold(struct kj_catalog *catalog);
 void kj_catalog_release(struct kj_catalog *catalog); /* NULL is allowed */
 

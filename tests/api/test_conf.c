@@ -647,7 +647,6 @@ static void test_log_config_defaults(void **state)
     assert_int_equal(config.retention_bytes, defaults.retention_bytes);
     assert_int_equal(config.flush_messages, defaults.flush_messages);
     assert_int_equal(config.flush_ms, defaults.flush_ms);
-    assert_int_equal(config.file_delete_delay_ms, defaults.file_delete_delay_ms);
     assert_int_equal(config.delete_retention_ms, defaults.delete_retention_ms);
     assert_int_equal(config.producer_expiration_ms, defaults.producer_expiration_ms);
     assert_int_equal(config.log_append_time, defaults.log_append_time);

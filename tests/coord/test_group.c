@@ -22,7 +22,6 @@ static void test_alone(void **state)
     assert_int_equal(kj_member_generation(member), 1);
     assert_memory_equal(kj_member_id(member), "client-", 7);
     assert_int_equal(strlen(kj_member_id(member)), 7 + 36);
-    assert_int_equal(kj_member_assignor(member), KJ_ASSIGNOR_RANGE);
     struct kj_offset_group stored;
     bool found;
     assert_ok(kj_offset_store_group(p.offsets, "g", &found, &stored));

@@ -61,7 +61,7 @@ static void golden_offset_index(const struct golden_file *golden)
     uint32_t i = 0;
     for (; (line = golden_line(&p)) != NULL && golden_is(line, "offset_entry"); i++) {
         struct kj_offset_entry entry;
-        assert_int_equal(kj_offset_index_read(file, base, i, &entry), 0);
+        kj_offset_entry_decode(bytes + at, base, &entry);
         assert_int_equal(entry.offset, golden_number(line, "offset"));
         assert_int_equal(entry.pos, golden_number(line, "position"));
         kj_offset_entry_encode(&entry, base, out);
@@ -315,9 +315,6 @@ static void test_short_file(void **state)
     struct kj_offset_entry entry;
     struct kj_time_entry time;
     int64_t i;
-    assert_int_equal(kj_offset_index_read(file, 0, COUNT - 2, &entry), 0);
-    assert_int_equal(kj_offset_index_read(file, 0, COUNT - 1, &entry), EIO);
-    assert_int_equal(kj_offset_index_read(file, 0, UINT32_MAX, &entry), EIO);
     assert_int_equal(kj_offset_index_lookup(file, 0, UINT32_MAX, 5, &i, &entry), EIO);
     assert_int_equal(kj_time_index_read(file, 0, COUNT, &time), EIO);
     assert_int_equal(kj_time_index_lookup(file, 0, COUNT, 5, &i, &time), EIO);

@@ -64,9 +64,7 @@ static void test_derived(void **state)
     assert_string_equal(kj_codec_name(4), "zstd");
     assert_string_equal(kj_codec_name(5), "unknown");
     assert_string_equal(kj_codec_name(-1), "unknown");
-    assert_int_equal(kj_codec_by_name("snappy"), KJ_CODEC_SNAPPY);
-    assert_int_equal(kj_codec_by_name("none"), 0);
-    assert_int_equal(kj_codec_by_name("lzma"), -1);
+    assert_string_equal(kj_codec_name(KJ_CODEC_SNAPPY), "snappy");
 }
 
 static enum kj_batch_look look_with(const uint8_t *good, size_t at, uint8_t value, size_t available)

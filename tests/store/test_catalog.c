@@ -60,20 +60,14 @@ static void says_what_was_put_in(void **state)
     size_t len2;
     char *text2 = text_of(again, &len2);
     assert_string_equal(text, text2);
-    struct kj_catalog *copy;
-    assert_ok(kj_catalog_copy(again, &copy));
-    char *text3 = text_of(copy, &len2);
-    assert_string_equal(text, text3);
-    assert_string_equal(kj_property_set_get(&copy->directory, "a.b"), "x y%\n\xc3\xa9");
-    assert_true(kj_catalog_pending(copy));
-    assert_int_equal(kj_catalog_slot(kj_catalog_find(copy, "orders"), 3), 5);
-    assert_int_equal(kj_catalog_slot(kj_catalog_find(copy, "orders"), 5), UINT32_MAX);
+    assert_string_equal(kj_property_set_get(&again->directory, "a.b"), "x y%\n\xc3\xa9");
+    assert_true(kj_catalog_pending(again));
+    assert_int_equal(kj_catalog_slot(kj_catalog_find(again, "orders"), 3), 5);
+    assert_int_equal(kj_catalog_slot(kj_catalog_find(again, "orders"), 5), UINT32_MAX);
     kj_free(text);
     kj_free(text2);
-    kj_free(text3);
     kj_catalog_release(catalog);
     kj_catalog_release(again);
-    kj_catalog_release(copy);
 }
 
 /* Any byte changed, any length cut: an error, and one that says which. */

@@ -7,8 +7,13 @@
  * export, serde.
  *
  * Words used throughout
- *   Errors:   the codes a function returns beside 0; KAJA_ERR_OUT_OF_MEMORY and, for every function
- *             that takes a handle, KAJA_ERR_FORKED are always possible and not repeated.
+ *   Errors:   the codes a function returns beside 0, without KAJA_ERR_. Always possible and not
+ *             repeated: OUT_OF_MEMORY; for every function that takes a handle FORKED, INVALID_ARG
+ *             (the handle is NULL or closed) and NO_DIRECTORY (it was removed or replaced
+ *             meanwhile). "Reading": KAFKA_STORAGE_ERROR, DAMAGED, CORRUPT_MESSAGE,
+ *             UNSUPPORTED_MAGIC, FILE_LIMIT, NOT_KAJA (something else stands in a file's place),
+ *             and LOCK_TIMED_OUT where a partition is used for the first time. "Writing": those,
+ *             DISK_FULL and READ_ONLY.
  *   Threads:  "any" = any number of threads at once; "one" = one at a time per handle.
  *   Blocks:   whether and for how long a call may sleep. Every wait has a timeout in milliseconds:
  *             0 does not wait, negative waits without limit.

@@ -28,24 +28,29 @@ struct kaja_topic_list {
 
 /* Creates a topic. partition_count -1: num.partitions. The topic properties set in conf (may be
  * NULL) become its own. Kafka: createTopics().
- * Errors: INVALID_TOPIC_EXCEPTION, TOPIC_ALREADY_EXISTS, INVALID_PARTITIONS, INVALID_CONFIG,
- * READ_ONLY, DISK_FULL, LOCK_TIMED_OUT. Threads: any. Blocks: for a flush. */
+ * Errors: INVALID_TOPIC_EXCEPTION (not legal, internal, or it differs from another's in '.' and '_'
+ * only), TOPIC_ALREADY_EXISTS (perhaps only a directory of that name), INVALID_PARTITIONS,
+ * INVALID_CONFIG, UNSUPPORTED_FEATURE, LOCK_TIMED_OUT, writing.
+ * Threads: any. Blocks: for a lock and a flush. */
 KAJA_API int kaja_admin_create_topic(struct kaja_store *store, const char *topic,
                                      int32_t partition_count, const struct kaja_conf *conf);
 
 /* Deletes a topic: unknown from now on to every process; its files go away once nobody maps them.
  * What groups committed for it goes too; if that alone fails, the error is told and the topic gone.
- * Errors: UNKNOWN_TOPIC_OR_PARTITION, READ_ONLY, LOCK_TIMED_OUT. Threads: any. Blocks: briefly. */
+ * Errors: UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION (not legal, or internal),
+ * LOCK_TIMED_OUT, writing. Threads: any. Blocks: for locks and a flush. */
 KAJA_API int kaja_admin_delete_topic(struct kaja_store *store, const char *topic);
 
 /* Raises the number of partitions. Records stay where they are. Kafka: createPartitions().
- * Errors: UNKNOWN_TOPIC_OR_PARTITION, INVALID_PARTITIONS (not an increase), READ_ONLY.
- * Threads: any. Blocks: for a flush. */
+ * Errors: UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, INVALID_PARTITIONS (no increase, or
+ * too many), TOPIC_ALREADY_EXISTS (a directory of that name), LOCK_TIMED_OUT, writing.
+ * Threads: any. Blocks: for a lock and a flush. */
 KAJA_API int kaja_admin_add_partitions(struct kaja_store *store, const char *topic,
                                        int32_t partition_count);
 
 /* All topics, or one. Ownership: the caller's, kaja_topic_list_free().
- * Errors: UNKNOWN_TOPIC_OR_PARTITION (kaja_admin_topic). Threads: any. Blocks: no. */
+ * Errors: UNKNOWN_TOPIC_OR_PARTITION and INVALID_TOPIC_EXCEPTION (both kaja_admin_topic),
+ * INVALID_ARG (a NULL), reading. Threads: any. Blocks: no. */
 KAJA_API int kaja_admin_topics(struct kaja_store *store, struct kaja_topic_list **ret_list);
 KAJA_API int kaja_admin_topic(struct kaja_store *store, const char *topic,
                               struct kaja_topic_list **ret_list);
@@ -75,14 +80,15 @@ struct kaja_config_list {
 
 /* Every topic property with its value in force; topic NULL: the directory-wide properties (source
  * STORE or DEFAULT). Kafka: describeConfigs(). Ownership: the caller's, kaja_config_list_free().
- * Errors: UNKNOWN_TOPIC_OR_PARTITION. Threads: any. Blocks: no. */
+ * Errors: UNKNOWN_TOPIC_OR_PARTITION, INVALID_ARG (a NULL), reading. Threads: any. Blocks: no. */
 KAJA_API int kaja_admin_configs(struct kaja_store *store, const char *topic,
                                 struct kaja_config_list **ret_list);
 KAJA_API void kaja_config_list_free(struct kaja_config_list *list);
 
 /* Sets the topic properties in set (may be NULL) and removes the named ones, together or not at
  * all; topic NULL: the directory's. Kafka: incrementalAlterConfigs().
- * Errors: UNKNOWN_TOPIC_OR_PARTITION, INVALID_CONFIG, READ_ONLY. Threads: any. Blocks: for a flush. */
+ * Errors: UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, INVALID_CONFIG, UNSUPPORTED_FEATURE,
+ * INVALID_ARG (a NULL), LOCK_TIMED_OUT, writing. Threads: any. Blocks: for a lock and a flush. */
 KAJA_API int kaja_admin_alter_configs(struct kaja_store *store, const char *topic,
                                       const struct kaja_conf *set, const char *const *remove,
                                       size_t remove_count);
@@ -99,28 +105,31 @@ struct kaja_partition_info {
     int poisoned; /* 1 if appends are refused after a failed flush */
 };
 
-/* Errors: UNKNOWN_TOPIC_OR_PARTITION. Threads: any. Blocks: no. */
+/* Errors: UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, UNKNOWN_TOPIC_ID (deleted just now),
+ * INVALID_ARG (a NULL), reading. Threads: any. Blocks: on reads. */
 KAJA_API int kaja_admin_partition(struct kaja_store *store, const char *topic, int32_t partition,
                                   struct kaja_partition_info *ret_info);
 
 /* An offset by time: timestamp_ms >= 0 gives the first offset whose record has at least that
  * timestamp; KAJA_OFFSET_LATEST, _EARLIEST and _MAX_TIMESTAMP as in Kafka. Not found:
  * KAJA_OFFSET_NONE and timestamp -1. isolation: 0 read_uncommitted, 1 read_committed.
- * Kafka: listOffsets(). Errors: UNKNOWN_TOPIC_OR_PARTITION, INVALID_ARG, DAMAGED. Threads: any.
- * Blocks: on reads. */
+ * Kafka: listOffsets(). Errors: UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION,
+ * UNKNOWN_TOPIC_ID (deleted just now), INVALID_ARG, reading. Threads: any. Blocks: on reads. */
 KAJA_API int kaja_admin_offset_for_time(struct kaja_store *store, const char *topic,
                                         int32_t partition, int64_t timestamp_ms, int isolation,
                                         int64_t *ret_offset, int64_t *ret_timestamp);
 
 /* Records below offset are no longer readable (-1: all up to the high watermark). Gives the new log
  * start offset. Kafka: deleteRecords().
- * Errors: UNKNOWN_TOPIC_OR_PARTITION, OFFSET_OUT_OF_RANGE, POLICY_VIOLATION, READ_ONLY.
- * Threads: any. Blocks: briefly. */
+ * Errors: UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, UNKNOWN_TOPIC_ID (deleted just now),
+ * OFFSET_OUT_OF_RANGE, POLICY_VIOLATION (cleanup.policy without delete), LOCK_TIMED_OUT, writing.
+ * Threads: any. Blocks: for a lock. */
 KAJA_API int kaja_admin_delete_records(struct kaja_store *store, const char *topic,
                                        int32_t partition, int64_t offset, int64_t *ret_low_watermark);
 
 /* Makes everything that is readable durable, for all partitions (topic NULL) or one topic's.
- * Errors: UNKNOWN_TOPIC_OR_PARTITION, POISONED, KAFKA_STORAGE_ERROR. Threads: any. Blocks: for flushes. */
+ * Errors: UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, UNKNOWN_TOPIC_ID (deleted just now),
+ * POISONED, LOCK_TIMED_OUT, writing. Threads: any. Blocks: for locks and flushes. */
 KAJA_API int kaja_admin_flush(struct kaja_store *store, const char *topic);
 
 /* --- consumer groups --- */
@@ -150,8 +159,8 @@ struct kaja_group_list {
 
 /* All groups that have members or offsets, or one. Kafka: listGroups(), describeConsumerGroups().
  * Ownership: the caller's, kaja_group_list_free().
- * Errors: GROUP_ID_NOT_FOUND, INVALID_GROUP_ID (both kaja_admin_group), DAMAGED.
- * Threads: any. Blocks: on reads. */
+ * Errors: GROUP_ID_NOT_FOUND, INVALID_GROUP_ID (both kaja_admin_group), INVALID_ARG (a NULL),
+ * reading. Threads: any. Blocks: on reads. */
 KAJA_API int kaja_admin_groups(struct kaja_store *store, struct kaja_group_list **ret_list);
 KAJA_API int kaja_admin_group(struct kaja_store *store, const char *group_id,
                               struct kaja_group_list **ret_list);
@@ -164,15 +173,16 @@ struct kaja_offset_list {
 
 /* What a group has committed; nothing if there is no such group. Kafka: listConsumerGroupOffsets().
  * Ownership: the caller's, kaja_offset_list_free().
- * Errors: INVALID_GROUP_ID. Threads: any. Blocks: on reads. */
+ * Errors: INVALID_GROUP_ID, INVALID_ARG (a NULL), reading. Threads: any. Blocks: on reads. */
 KAJA_API int kaja_admin_group_offsets(struct kaja_store *store, const char *group_id,
                                       struct kaja_offset_list **ret_list);
 KAJA_API void kaja_offset_list_free(struct kaja_offset_list *list);
 
 /* Commits offsets for a group without members, all or none; it need not exist. Kafka:
  * alterConsumerGroupOffsets().
- * Errors: NON_EMPTY_GROUP, UNKNOWN_TOPIC_OR_PARTITION, OFFSET_METADATA_TOO_LARGE, INVALID_GROUP_ID,
- * INVALID_ARG, READ_ONLY, LOCK_TIMED_OUT, DISK_FULL. Threads: any. Blocks: for a flush. */
+ * Errors: NON_EMPTY_GROUP, UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION,
+ * OFFSET_METADATA_TOO_LARGE, INVALID_GROUP_ID, INVALID_ARG, LOCK_TIMED_OUT, POISONED, writing.
+ * Threads: any. Blocks: for a lock and a flush. */
 KAJA_API int kaja_admin_alter_group_offsets(struct kaja_store *store, const char *group_id,
                                             const struct kaja_committed_offset *offsets,
                                             size_t count);
@@ -180,15 +190,15 @@ KAJA_API int kaja_admin_alter_group_offsets(struct kaja_store *store, const char
 /* Forgets some offsets of a group without members (topic and partition count); those that are not
  * there are passed over. Kafka: deleteConsumerGroupOffsets(), which also takes groups with members
  * that do not read the topic.
- * Errors: NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND, INVALID_GROUP_ID, INVALID_ARG, READ_ONLY,
- * LOCK_TIMED_OUT, DISK_FULL. Threads: any. Blocks: for a flush. */
+ * Errors: NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND, INVALID_GROUP_ID, INVALID_ARG, LOCK_TIMED_OUT,
+ * POISONED, writing. Threads: any. Blocks: for a lock and a flush. */
 KAJA_API int kaja_admin_delete_group_offsets(struct kaja_store *store, const char *group_id,
                                              const struct kaja_topic_partition *partitions,
                                              size_t count);
 
 /* Forgets a group without members and all its offsets. Kafka: deleteConsumerGroups().
- * Errors: NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND, INVALID_GROUP_ID, READ_ONLY, LOCK_TIMED_OUT,
- * DISK_FULL. Threads: any. Blocks: for a flush. */
+ * Errors: NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND, INVALID_GROUP_ID, LOCK_TIMED_OUT, POISONED, writing.
+ * Threads: any. Blocks: for a lock and a flush. */
 KAJA_API int kaja_admin_delete_group(struct kaja_store *store, const char *group_id);
 
 #ifdef __cplusplus

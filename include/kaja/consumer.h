@@ -21,7 +21,9 @@ struct kaja_batch;
 
 /* Opens a consumer with the consumer properties of conf (NULL: defaults).
  * Ownership: the handle is the caller's, until kaja_consumer_close(), before the store's.
- * Errors: INVALID_CONFIG, CONFLICT, UNSUPPORTED_FEATURE. Threads: any. Blocks: no. */
+ * Errors: INVALID_CONFIG, CONFLICT, UNSUPPORTED_FEATURE, INVALID_GROUP_ID, INVALID_SESSION_TIMEOUT
+ * (outside group.min. and group.max.session.timeout.ms), INVALID_ARG (group.instance.id or
+ * client.id is too long). Threads: any. Blocks: no. */
 KAJA_API int kaja_consumer_open(struct kaja_store *store, const struct kaja_conf *conf,
                                 struct kaja_consumer **ret_consumer);
 
@@ -58,9 +60,11 @@ struct kaja_rebalance_listener {
 /* Takes part in the group of group.id with these topics, which need not exist yet; replaces what was
  * subscribed to before. Partitions come with the next polls. count 0 is kaja_consumer_unsubscribe().
  * Topics and listener (NULL: none) are copied. Kafka: subscribe(Collection).
- * Errors: INVALID_GROUP_ID (no group.id), STATE (assigned by hand, inside a listener, or another
- * thread is inside), INVALID_TOPIC_EXCEPTION, INVALID_ARG, UNSUPPORTED_FEATURE (a listener of a later
- * release that uses it), OUT_OF_MEMORY. Threads: one. Blocks: no. */
+ * Errors: INVALID_GROUP_ID (no group.id), READ_ONLY (the store is), STATE (assigned by hand, inside
+ * a listener, or another thread is inside), INVALID_TOPIC_EXCEPTION, INVALID_ARG,
+ * UNSUPPORTED_FEATURE (the listener is one of a later release that uses it); count 0: as
+ * kaja_consumer_unsubscribe().
+ * Threads: one. Blocks: no. */
 KAJA_API int kaja_consumer_subscribe(struct kaja_consumer *consumer, const char *const *topics,
                                      size_t count, const struct kaja_rebalance_listener *listener);
 
@@ -73,7 +77,8 @@ KAJA_API int kaja_consumer_subscribe_pattern(struct kaja_consumer *consumer, con
 
 /* Gives every partition back and leaves the group (a member with group.instance.id stays in it until
  * session.timeout.ms); also ends an assignment by hand. Kafka: unsubscribe().
- * Errors: STATE (inside a listener, or another thread is inside), LOCK_TIMED_OUT.
+ * Errors: STATE (inside a listener, or another thread is inside: nothing happened); LOCK_TIMED_OUT,
+ * reading, DISK_FULL (it is out for itself, and the others find it dead).
  * Threads: one. Blocks: for the group's lock. */
 KAJA_API int kaja_consumer_unsubscribe(struct kaja_consumer *consumer);
 
@@ -89,8 +94,8 @@ struct kaja_group_metadata {
     const char *member_id; /* "" before the first join */
     int32_t generation;    /* -1: in none */
 };
-/* Kafka: groupMetadata(). Errors: INVALID_GROUP_ID (no group.id), STATE, INVALID_ARG (a NULL).
- * Threads: one. Blocks: no. */
+/* Kafka: groupMetadata(). Errors: INVALID_GROUP_ID (no group.id, or a read-only store), STATE
+ * (another thread is inside), INVALID_ARG (a NULL). Threads: one. Blocks: no. */
 KAJA_API int kaja_consumer_group_metadata(struct kaja_consumer *consumer,
                                           struct kaja_group_metadata *ret_metadata);
 
@@ -100,7 +105,9 @@ KAJA_API int kaja_consumer_group_metadata(struct kaja_consumer *consumer,
  * assigned before keeps its position. count 0 unassigns all. Positions of new ones are the offsets
  * that the group committed (group.id), where there are none auto.offset.reset decides. With
  * enable.auto.commit the positions are committed before. Kafka: assign().
- * Errors: UNKNOWN_TOPIC_OR_PARTITION, INVALID_ARG. Threads: one. Blocks: no. */
+ * Errors: UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, INVALID_ARG, STATE (subscribed,
+ * inside a listener, or another thread is inside), reading (the assignment stays as it was).
+ * Threads: one. Blocks: for reading, where a partition is used for the first time. */
 KAJA_API int kaja_consumer_assign(struct kaja_consumer *consumer,
                                   const struct kaja_topic_partition *partitions, size_t count);
 
@@ -112,10 +119,14 @@ KAJA_API size_t kaja_consumer_assignment(struct kaja_consumer *consumer,
 
 /* Up to max.poll.records records, waiting up to timeout_ms for the first. *ret_batch is never NULL
  * on success; it may hold no records. It must be released. Kafka: poll().
- * Errors: STATE (nothing assigned), OFFSET_OUT_OF_RANGE and NO_OFFSET (auto.offset.reset=none),
- * CORRUPT_MESSAGE, DAMAGED, UNSUPPORTED_MAGIC, UNSUPPORTED_COMPRESSION_TYPE, BAD_COMPRESSION (the position stays; records before it
- * came in earlier polls), UNKNOWN_TOPIC_ID, MEMORY_LIMIT, INTERRUPTED.
- * Threads: one. Blocks: up to timeout_ms. */
+ * Errors: STATE (nothing assigned or subscribed, inside a listener, or another thread is inside),
+ * OFFSET_OUT_OF_RANGE and NO_OFFSET (auto.offset.reset=none), reading, INVALID_RECORD,
+ * UNSUPPORTED_COMPRESSION_TYPE, BAD_COMPRESSION, RECORD_TOO_LARGE (a batch that is larger than
+ * allowed when decompressed) - with all these the position stays; records before it came in earlier
+ * polls - UNKNOWN_TOPIC_ID (deleted), MEMORY_LIMIT, INTERRUPTED; of a group FENCED_INSTANCE_ID,
+ * INCONSISTENT_GROUP_PROTOCOL, GROUP_MAX_SIZE_REACHED, UNKNOWN_MEMBER_ID (taken out just now: the
+ * next poll joins anew), LOCK_TIMED_OUT, writing.
+ * Threads: one. Blocks: up to timeout_ms; for the group's lock, where it joins. */
 KAJA_API int kaja_consumer_poll(struct kaja_consumer *consumer, int64_t timeout_ms,
                                 struct kaja_batch **ret_batch);
 
@@ -156,10 +167,11 @@ KAJA_API int kaja_consumer_seek_to_end(struct kaja_consumer *consumer, const cha
 KAJA_API int kaja_consumer_seek_to_timestamp(struct kaja_consumer *consumer, const char *topic,
                                              int32_t partition, int64_t timestamp_ms);
 
-/* The offset the next poll reads from. Kafka: position().
- * Errors: STATE (not assigned, or another thread is inside), NO_OFFSET, INVALID_ARG (a NULL), and
- * those of reading the log where a timestamp is looked up (KAFKA_STORAGE_ERROR, CORRUPT_MESSAGE,
- * DAMAGED, OUT_OF_MEMORY). Threads: one. Blocks: for that reading. */
+/* The offset the next poll reads from; looked up now if no poll has done it. Kafka: position().
+ * Errors: STATE (not assigned, or another thread is inside), INVALID_ARG (a NULL); where it is
+ * looked up NO_OFFSET (nothing committed, and auto.offset.reset=none), UNKNOWN_TOPIC_ID (deleted),
+ * reading.
+ * Threads: one. Blocks: for that reading. */
 KAJA_API int kaja_consumer_position(struct kaja_consumer *consumer, const char *topic,
                                     int32_t partition, int64_t *ret_offset);
 
@@ -170,7 +182,8 @@ KAJA_API int kaja_consumer_pause(struct kaja_consumer *consumer, const char *top
 KAJA_API int kaja_consumer_resume(struct kaja_consumer *consumer, const char *topic, int32_t partition);
 
 /* Records behind the position that could be read now. Kafka: currentLag().
- * Errors: those of kaja_consumer_position(). Threads: one. Blocks: as that. */
+ * Errors: those of kaja_consumer_position(); with isolation.level=read_committed UNKNOWN_TOPIC_ID
+ * and reading at any time. Threads: one. Blocks: for that reading. */
 KAJA_API int kaja_consumer_lag(struct kaja_consumer *consumer, const char *topic, int32_t partition,
                                int64_t *ret_count);
 
@@ -188,9 +201,11 @@ struct kaja_committed_offset {
  * Commits of commit_async() that came before are waited for and their callbacks run first.
  * Retriable errors are tried again up to timeout_ms (-1: no limit). Done when it is on the
  * device, or with kaja.commit.acks=1 in the page cache. Kafka: commitSync().
- * Errors: INVALID_GROUP_ID (no group.id), UNKNOWN_TOPIC_OR_PARTITION, OFFSET_METADATA_TOO_LARGE,
- * INVALID_ARG (a negative number, no topic), STATE (another thread is inside), READ_ONLY,
- * LOCK_TIMED_OUT, DISK_FULL, POISONED, OUT_OF_MEMORY.
+ * Errors: INVALID_GROUP_ID (no group.id), UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION,
+ * OFFSET_METADATA_TOO_LARGE, INVALID_ARG (a negative number, no topic), STATE (another thread is
+ * inside), UNKNOWN_MEMBER_ID (not in the group any more, or not in it while others are),
+ * ILLEGAL_GENERATION (it was shared out anew since the last poll), FENCED_INSTANCE_ID,
+ * LOCK_TIMED_OUT, POISONED, writing.
  * Threads: one. Blocks: up to timeout_ms for locks, and for a flush. */
 KAJA_API int kaja_consumer_commit(struct kaja_consumer *consumer,
                                   const struct kaja_committed_offset *offsets, size_t count,
@@ -202,7 +217,8 @@ typedef void kaja_commit_callback(void *arg, int error);
 /* The same, without waiting for the flush and without another try. The callback (NULL: none) runs
  * in a later call of poll, commit, commit_async or close of this consumer, in the order of the
  * commits. Nothing is kept of offsets. Kafka: commitAsync().
- * Errors: those of the arguments as above; others come by the callback.
+ * Errors: those of the arguments as above (INVALID_GROUP_ID, UNKNOWN_TOPIC_OR_PARTITION,
+ * INVALID_TOPIC_EXCEPTION, INVALID_ARG) and STATE; others come by the callback.
  * Threads: one. Blocks: for locks. */
 KAJA_API int kaja_consumer_commit_async(struct kaja_consumer *consumer,
                                         const struct kaja_committed_offset *offsets, size_t count,
@@ -211,7 +227,7 @@ KAJA_API int kaja_consumer_commit_async(struct kaja_consumer *consumer,
 /* What the group has committed for count partitions (topic and partition count), whoever did;
  * offset KAJA_OFFSET_NONE: nothing. ret_offsets: room for count. Topics are the caller's strings,
  * metadata the consumer's until the next call of this function or close. Kafka: committed().
- * Errors: INVALID_GROUP_ID (no group.id), INVALID_ARG, STATE, OUT_OF_MEMORY.
+ * Errors: INVALID_GROUP_ID (no group.id), INVALID_ARG, STATE (another thread is inside), reading.
  * Threads: one. Blocks: for reading what was committed since the last look. */
 KAJA_API int kaja_consumer_committed(struct kaja_consumer *consumer,
                                      const struct kaja_topic_partition *partitions, size_t count,

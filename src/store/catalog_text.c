@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/err.h"
+#include "log/file_error.h"
 #include "log/file_names.h"
 #include "store/control.h"
 
@@ -398,12 +399,10 @@ int kj_catalog_read(struct kj_io *io, struct kj_catalog **ret_catalog)
         *ret_catalog = NULL;
         return 0;
     }
-    if (os == ELOOP || os == EINVAL)
-        return kj_err(KAJA_ERR_NOT_KAJA, KJ_CATALOG_NAME " is a link or not a regular file");
     if (os == EFBIG)
         return kj_err(KAJA_ERR_NOT_KAJA, KJ_CATALOG_NAME " is larger than kaja makes it");
     if (os != 0)
-        return kj_err_os(os, "reading " KJ_CATALOG_NAME);
+        return kj_file_error(io, os, "reading", KJ_CATALOG_NAME);
     int err = kj_catalog_decode((const char *)text, len, ret_catalog);
     kj_free(text);
     return err;
@@ -429,5 +428,5 @@ int kj_catalog_write(struct kj_io *io, struct kj_catalog *catalog)
     keep_old(io);
     int os = kj_io_replace_file(io, KJ_CATALOG_NAME, text, len, true);
     kj_free(text);
-    return os == 0 ? 0 : kj_err_os(os, "writing " KJ_CATALOG_NAME);
+    return os == 0 ? 0 : kj_file_replace_error(io, os, KJ_CATALOG_NAME);
 }

@@ -2,6 +2,7 @@
 #include "store/control.h"
 
 #include "base/err.h"
+#include "log/file_error.h"
 
 #include <errno.h>
 
@@ -29,13 +30,15 @@ static void fill_header(struct kj_shared *shared, void *arg)
     kj_shared_store(shared, KJ_CONTROL_HEADER, kj_control_header());
 }
 
-int kj_control_build(struct kj_shared *shared, uint32_t slot_count)
+int kj_control_build(struct kj_shared *shared, struct kj_io *io, uint32_t slot_count)
 {
     struct fill fill = {.slot_count = slot_count};
     uint32_t words = KJ_CONTROL_WORDS + blocks_for(slot_count) * KJ_BLOCK_WORDS;
     int os = kj_shared_build(shared, words, fill_header, &fill);
-    if (os != 0)
-        return control_error(os, "making");
+    if (os != 0) {
+        KJ_TRY(kj_file_in_the_way(io, os, KJ_CONTROL_NAME ".new"));
+        return kj_file_error(io, os, "making", KJ_CONTROL_NAME);
+    }
     return fill.err;
 }
 

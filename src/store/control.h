@@ -19,6 +19,7 @@
 #define KJ_STORE_CONTROL_H
 
 #include "log/slot.h"
+#include "os/io.h"
 #include "os/shared.h"
 
 #define KJ_CONTROL_NAME "kaja.control"
@@ -74,7 +75,7 @@ static inline kj_word kj_control_group_wake_word(uint32_t hash)
 }
 
 /* A new control file with slots made up to slot_count; the caller is alone. */
-int kj_control_build(struct kj_shared *shared, uint32_t slot_count);
+int kj_control_build(struct kj_shared *shared, struct kj_io *io, uint32_t slot_count);
 /* Looks at what kj_shared_attach() mapped. LAYOUT_MISMATCH, DAMAGED. */
 int kj_control_check(struct kj_shared *shared);
 /* Makes slots up to slot_count. Catalog lock held, or alone. DISK_FULL. */

@@ -50,9 +50,7 @@ static int open_broker_lock(struct kj_store *store, struct kj_shared **ret_share
     struct kj_shared_options options = {
         .root_fd = store->io->root_fd, .lock_name = ".lock", .clock = store->clock};
     int os = kj_shared_open(&options, ret_shared);
-    if (os == ELOOP || os == EINVAL)
-        return kj_err(KAJA_ERR_NOT_KAJA, ".lock is a link or not a regular file");
-    return os == 0 ? 0 : kj_err_os(os, "opening .lock");
+    return os == 0 ? 0 : kj_file_error(store->io, os, "opening", ".lock");
 }
 
 /* A broker locks the whole of .lock exclusively (POSIX), we the first byte of it shared: we keep

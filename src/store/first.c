@@ -117,14 +117,14 @@ static int take_away_marker(struct kj_store *store)
 {
     int os = kj_shared_remove(kj_shared_of(store));
     if (os != 0)
-        return kj_err_os(os, "removing " KJ_CONTROL_NAME);
+        return kj_file_error(store->io, os, "removing", KJ_CONTROL_NAME);
     os = kj_io_unlink(store->io, KJ_MARKER_NAME);
     store->clean = os == 0;
     if (os == ENOENT)
         return 0;
     if (os == 0)
         os = kj_io_sync_dir(store->io, "");
-    return os == 0 ? 0 : kj_err_os(os, "removing " KJ_MARKER_NAME);
+    return os == 0 ? 0 : kj_file_error(store->io, os, "removing", KJ_MARKER_NAME);
 }
 
 /* A failure that leaves work for another time, and the rest of the directory none the worse. */
@@ -154,7 +154,7 @@ static int complete_catalog(struct kj_store *store, struct kj_catalog *catalog, 
 static int build(struct kj_store *store, struct kj_catalog *catalog)
 {
     struct kj_session *session = kj_session_of(store);
-    KJ_TRY(kj_control_build(session->shared, catalog->slots));
+    KJ_TRY(kj_control_build(session->shared, store->io, catalog->slots));
     session->attached = true;
     kj_shared_store(session->shared, KJ_CONTROL_GENERATION, catalog->generation);
     KJ_TRY(kj_checkpoints_load(store, catalog));

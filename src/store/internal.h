@@ -24,6 +24,7 @@
 #include "base/hash.h"
 #include "base/lock.h"
 #include "log/checkpoint.h"
+#include "log/file_error.h"
 #include "log/file_names.h"
 #include "log/log.h"
 #include "os/shared.h"

@@ -104,7 +104,7 @@ static int write_marker(struct kj_store *store)
 {
     static const char content[] = "{\"version\":0,\"brokerEpoch\":-1}";
     int os = kj_io_replace_file(store->io, KJ_MARKER_NAME, content, sizeof content - 1, true);
-    return os == 0 ? 0 : kj_err_os(os, "writing " KJ_MARKER_NAME);
+    return os == 0 ? 0 : kj_file_replace_error(store->io, os, KJ_MARKER_NAME);
 }
 
 static int close_directory(struct kj_store *store)

@@ -27,9 +27,7 @@ int kj_shared_new(struct kj_store *store, struct kj_shared **ret_shared)
                                         .sim = store->options.shared_sim,
                                         .sim_arg = store->options.shared_sim_arg};
     int os = kj_shared_open(&options, ret_shared);
-    if (os == ELOOP || os == EINVAL)
-        return kj_err(KAJA_ERR_NOT_KAJA, KJ_LOCK_NAME " is a link or not a regular file");
-    return os == 0 ? 0 : kj_err_os(os, "opening " KJ_LOCK_NAME);
+    return os == 0 ? 0 : kj_file_error(store->io, os, "opening", KJ_LOCK_NAME);
 }
 
 int kj_session_new(struct kj_store *store, struct kj_shared *shared, bool attached,

@@ -275,14 +275,18 @@ int kj_settle_leftovers(struct kj_store *store)
         KJ_CATALOG_NAME ".tmp",         KJ_CATALOG_OLD_NAME ".tmp", KJ_MARKER_NAME ".tmp",
         KJ_RECOVERY_POINTS_NAME ".tmp", KJ_LOG_STARTS_NAME ".tmp",  KJ_HIGH_WATERMARKS_NAME ".tmp",
         KJ_CONTROL_NAME ".new"};
+    struct kj_err_saved why;
+    int err = 0;
     for (size_t i = 0; i < sizeof temporary / sizeof temporary[0]; i++) {
         int os = kj_io_unlink(store->io, temporary[i]);
-        if (os != 0 && os != ENOENT)
-            return kj_err_os(os, "removing %s", temporary[i]);
+        if (os == 0 || os == ENOENT || err != 0)
+            continue;
+        err = kj_file_error(store->io, os, "removing", temporary[i]);
+        kj_err_save(err, &why);
     }
     struct leftovers leftovers = {.store = store};
     int os = kj_io_list(store->io, "", remove_leftover, &leftovers);
-    if (os > 0)
-        return kj_err_os(os, "listing the directory");
-    return leftovers.err;
+    if (err != 0)
+        return kj_err_restore(&why); /* the first; the others are tried all the same */
+    return os > 0 ? kj_err_os(os, "listing the directory") : leftovers.err;
 }

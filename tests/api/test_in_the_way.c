@@ -43,7 +43,7 @@ static void fill(void)
 
 static void reset(void)
 {
-    shell("rm -rf ./* .kafka_cleanshutdown && cp -a .base/. .");
+    shell("rm -rf ./* .kafka_cleanshutdown* .lock && cp -a .base/. .");
 }
 
 static void assert_kept(void)
@@ -231,12 +231,92 @@ static void temporary_in_the_way(void **state)
     }
 }
 
+/* The events of a store that only tell that something stands there. */
+static void note_text(void *arg, const struct kaja_event *event)
+{
+    struct events *events = arg;
+    if (event->kind == KAJA_EVENT_BACKGROUND && events->text[0] == '\0')
+        (void)snprintf(events->text, sizeof events->text, "%s", event->text);
+}
+
+static int create_u(struct kaja_store *store)
+{
+    return kaja_admin_create_topic(store, "u", 1, NULL);
+}
+
+/* Names of the directory itself: `open` and `create` fail where it says so, by the name of what is
+ * in the way; else what is no directory is simply removed. */
+static void names_of_the_store_in_the_way(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file;
+        bool opens;      /* with a directory there */
+        bool all;        /* links and FIFOs are no better */
+        bool creates;    /* a topic */
+        bool closes;
+    } rows[] = {
+        {"kaja.catalog", false, true, false, false},
+        {"kaja.lock", false, true, false, false},
+        {".lock", false, true, false, false},
+        {"kaja.control", false, false, false, false},
+        {"kaja.control.new", false, false, false, false},
+        {".kafka_cleanshutdown", false, false, false, false},
+        {"kaja.catalog.tmp", true, false, false, true},
+        {"kaja.catalog.old.tmp", true, false, true, true},
+        {".kafka_cleanshutdown.tmp", true, false, true, false},
+        {"recovery-point-offset-checkpoint.tmp", true, false, true, false},
+        {"log-start-offset-checkpoint.tmp", true, false, true, false},
+        {"replication-offset-checkpoint.tmp", true, false, true, false},
+    };
+    fill();
+    for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++)
+        for (int i = 0; i < MAKES; i++) {
+            const char *what[] = {" is a link", " is a FIFO", " is a directory"};
+            bool good = i < 2 && !rows[r].all;
+            char text[96];
+            struct events events = {0};
+            struct kaja_store *store = NULL;
+            (void)snprintf(text, sizeof text, "%s%s", rows[r].file, what[i]);
+            reset();
+            replace(makes[i], rows[r].file);
+            int64_t began = now_ms();
+            int err = kaja_store_open(test_dir, NULL, &store);
+            if (!good && !rows[r].opens) {
+                assert_err(err, KAJA_ERR_NOT_KAJA);
+                assert_true(detail_has(text));
+                assert_true(now_ms() - began < 5000);
+                assert_kept();
+                continue;
+            }
+            assert_ok(err);
+            kaja_store_on_event(store, note_text, &events);
+            assert_ok(kaja_store_step(store));
+            assert_int_equal(strstr(events.text, text) != NULL, !good);
+            if (good || rows[r].creates) {
+                assert_ok(create_u(store));
+            } else {
+                assert_err(create_u(store), KAJA_ERR_NOT_KAJA);
+                assert_true(detail_has(text));
+            }
+            assert_int_equal(records_in(store), RECORDS);
+            err = kaja_store_close(store);
+            if (good || rows[r].closes) {
+                assert_ok(err);
+            } else {
+                assert_err(err, KAJA_ERR_NOT_KAJA);
+                assert_true(detail_has(text));
+            }
+            assert_kept();
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         test_in_dir(index_is_put_aside),     test_in_dir(damaged_epochs_are_rebuilt),
         test_in_dir(epochs_in_the_way),      test_in_dir(checkpoints_in_the_way),
-        test_in_dir(temporary_in_the_way),
+        test_in_dir(temporary_in_the_way),   test_in_dir(names_of_the_store_in_the_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,7 +21,7 @@ static void slots_stay_where_they_are(void **state)
     struct temp_dir dir = temp_dir_new();
     struct kj_shared *a = shared_open(&dir), *b = shared_open(&dir);
     kj_word slot[200], again, first;
-    assert_ok(kj_control_build(a, 3));
+    assert_ok(kj_control_build(a, dir.io, 3));
     assert_ok(kj_control_check(a));
     assert_int_equal(kj_shared_attach(b), 0);
     assert_ok(kj_control_check(b));
@@ -62,7 +62,7 @@ static void words_are_not_believed(void **state)
     struct kj_shared *shared = shared_open(&dir);
     static const uint64_t lies[] = {1, KJ_CONTROL_WORDS - 1, UINT32_MAX, UINT64_MAX, INT64_MAX};
     kj_word slot;
-    assert_ok(kj_control_build(shared, 64));
+    assert_ok(kj_control_build(shared, dir.io, 64));
     for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
         kj_shared_store(shared, KJ_CONTROL_BLOCKS, lies[i]);
         assert_err(kj_control_slot(shared, 63, &slot), KAJA_ERR_DAMAGED);

@@ -75,13 +75,14 @@ static void print_shown(const char *label, enum kj_decoder decoder, const void *
 {
     const char *why;
     struct kj_shown shown;
-    if (!kj_decoder_fits(decoder, count, &why)) {
+    if (!kj_decoder_fits(decoder, bytes, count, &why)) {
         printf("%s(%s)", label, why);
         return;
     }
     kj_decoder_show(decoder, bytes, count, &shown);
     fputs(label, stdout);
     fwrite(shown.text, 1, shown.bytes, stdout);
+    kj_shown_free(&shown);
 }
 
 /* The key or value of a coordinator's record as JSON text; NULL if it is none. */

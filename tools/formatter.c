@@ -13,7 +13,8 @@ const char kj_formatter_notes[] =
     "print.epoch, print.headers, print.key (all false), print.value=true, key.separator=<tab>,\n"
     "line.separator=<newline>, headers.separator=',', null.literal=null, key.deserializer,\n"
     "value.deserializer, headers.deserializer.\n"
-    "Deserializers: String, ByteArray, Long, Integer, Short, Double, Float, Boolean, UUID, Void;\n"
+    "Deserializers: String, ByteArray, Bytes, Long, Integer, Short, Double, Float, Boolean, UUID,\n"
+    "Void;\n"
     "a class name counts by its last word.\n";
 
 static struct kj_text text_of(const struct kj_props *props, const char *name, const char *fallback)
@@ -130,6 +131,7 @@ static void put_bytes(const struct kj_formatter *f, struct kj_out *out, enum kj_
     struct kj_shown shown;
     kj_decoder_show(decoder, bytes, count, &shown);
     kj_out_put(out, shown.text, shown.bytes);
+    kj_shown_free(&shown);
 }
 
 static void put_timestamp(struct kj_out *out, const struct kaja_record_view *record)
@@ -166,16 +168,16 @@ static bool fits(const struct kj_formatter *f, const struct kaja_record_view *re
                  const char **ret_why)
 {
     if (f->key && record->key != NULL &&
-        !kj_decoder_fits(f->key_decoder, record->key_bytes, ret_why))
+        !kj_decoder_fits(f->key_decoder, record->key, record->key_bytes, ret_why))
         return false;
     if (f->value && record->value != NULL &&
-        !kj_decoder_fits(f->value_decoder, record->value_bytes, ret_why))
+        !kj_decoder_fits(f->value_decoder, record->value, record->value_bytes, ret_why))
         return false;
     for (size_t i = 0;
          f->headers && f->headers_decoder != KJ_DECODE_BYTES && i < record->header_count; i++) {
         struct kaja_header header;
         if (kaja_record_header(record, i, &header) == 0 && header.value != NULL &&
-            !kj_decoder_fits(f->headers_decoder, header.value_bytes, ret_why))
+            !kj_decoder_fits(f->headers_decoder, header.value, header.value_bytes, ret_why))
             return false;
     }
     return true;

@@ -10,7 +10,9 @@
 #include <stdint.h>
 
 enum kj_decoder {
-    KJ_DECODE_BYTES, /* as they are: String, ByteArray, ByteBuffer, Bytes */
+    KJ_DECODE_BYTES, /* as they are: ByteArray and ByteBuffer, of which Java shows an address */
+    KJ_DECODE_STRING,
+    KJ_DECODE_ESCAPED, /* Bytes */
     KJ_DECODE_LONG,
     KJ_DECODE_INTEGER,
     KJ_DECODE_SHORT,
@@ -24,16 +26,20 @@ enum kj_decoder {
 /* By the last part of a class name, with or without "Deserializer" or "Decoder" behind it. */
 bool kj_decoder_find(const char *class_name, enum kj_decoder *ret_decoder);
 
-/* Whether so many bytes are a value of this kind; *ret_why says in words why not. */
-bool kj_decoder_fits(enum kj_decoder decoder, size_t count, const char **ret_why);
+/* Whether these are the bytes of a value of this kind; *ret_why says in words why not, as Kafka
+ * does. */
+bool kj_decoder_fits(enum kj_decoder decoder, const void *bytes, size_t count,
+                     const char **ret_why);
 struct kj_shown {
-    const char *text; /* the bytes themselves, or room */
+    const char *text; /* the bytes themselves, room, or more */
     size_t bytes;
     char room[40];
+    char *more;
 };
-/* The text of a value that fits. */
+/* The text of a value that fits. kj_shown_free() afterwards. */
 void kj_decoder_show(enum kj_decoder decoder, const void *bytes, size_t count,
                      struct kj_shown *ret_shown);
+void kj_shown_free(struct kj_shown *shown);
 
 /* Double.toString() and Float.toString(); text has room for 40 bytes. */
 void kj_java_double(double value, bool single, char *text);

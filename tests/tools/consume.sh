@@ -71,7 +71,7 @@ consume --topic bin --from-beginning \
     --value-deserializer org.apache.kafka.common.serialization.LongDeserializer
 want_rc 1
 printf '256\n' | want_out
-want_err 'is not 8 but 5'
+want_err 'Size of data received by LongDeserializer is not 8 but 5'
 total 1
 consume --topic bin --from-beginning --skip-message-on-error --property value.deserializer=Long
 want_rc 0
@@ -82,6 +82,53 @@ printf '?\360\000\000\000\000\000\000\n@\030\314\314\314\314\314\315\n>z\327\362
 consume --topic dbl --from-beginning --value-deserializer DoubleDeserializer
 want_rc 0
 printf '1.0\n6.2\n1.0E-7\n' | want_out
+
+# What Kafka's UUID.fromString() takes, and what it refuses.
+run topics --dir "$dir" --create --topic ids
+printf '%s\n' 00112233-4455-6677-8899-AABBCCDDEEFF 1-2-3-4-5 +0f-12345-6-7-0123456789abcdef |
+    "$KAJA" produce --dir "$dir" --topic ids 2>err
+consume --topic ids --from-beginning \
+    --value-deserializer org.apache.kafka.common.serialization.UUIDDeserializer
+want_rc 0
+want_out <<END
+00112233-4455-6677-8899-aabbccddeeff
+00000001-0002-0003-0004-000000000005
+0000000f-2345-0006-0007-456789abcdef
+END
+for bad in x 00112233445566778899aabbccddeeff 1-2-3-4 1-2-3-4-5-6 -1-2-3-4-5 1--3-4-5 1-2-3-4- \
+    1-2-3-4-x 00112233-4455-6677-8899-aabbccddeeg ffffffffffffffff-1-1-1-1; do
+    run topics --dir "$dir" --create --topic "no-$bad"
+    printf '%s\n' "$bad" | "$KAJA" produce --dir "$dir" --topic "no-$bad" 2>err
+    consume --topic "no-$bad" --from-beginning --value-deserializer UUIDDeserializer
+    want_rc 1
+    want_no_out
+    want_err "Error parsing data into UUID: Invalid UUID string: $bad"
+done
+echo 00112233-4455-6677-8899-aabbccddeeff0 | "$KAJA" produce --dir "$dir" --topic long 2>err
+consume --topic long --from-beginning --value-deserializer UUIDDeserializer
+want_rc 1
+want_err 'UUID string too large'
+consume --topic long --from-beginning --value-deserializer UUIDDeserializer --skip-message-on-error
+want_rc 0
+want_no_out
+
+# The others: a byte that is no boolean, what is not UTF-8, escaped bytes.
+printf '\001\n\000\n\377\n' | "$KAJA" produce --dir "$dir" --topic flags 2>err
+consume --topic flags --from-beginning --value-deserializer BooleanDeserializer
+want_rc 1
+printf 'true\nfalse\n' | want_out
+want_err 'Unexpected byte received by BooleanDeserializer: -1'
+printf 'a\377b\303\251\n\355\240\200\360\220\200\n\\\001~\n' |
+    "$KAJA" produce --dir "$dir" --topic text 2>err
+consume --topic text --from-beginning --value-deserializer StringDeserializer
+printf 'a\357\277\275b\303\251\n\357\277\275\357\277\275\n\\\001~\n' | want_out
+consume --topic text --from-beginning --value-deserializer BytesDeserializer
+printf '%s\n' 'a\xFFb\xC3\xA9' '\xED\xA0\x80\xF0\x90\x80' '\x5C\x01~' | want_out
+consume --topic text --from-beginning --value-deserializer ByteArrayDeserializer --max-messages 1
+printf 'a\377b\303\251\n' | want_out
+printf '\000\000\000\000\000\000\000\001\n' | "$KAJA" produce --dir "$dir" --topic least 2>err
+consume --topic least --from-beginning --value-deserializer DoubleDeserializer
+printf '4.9E-324\n' | want_out
 
 # Several topics and their names by expression.
 for t in x1 x2 y1; do

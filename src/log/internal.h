@@ -299,8 +299,9 @@ int kj_scan_init(struct kj_scan *scan, struct kj_file *file, int64_t pos, int64_
 void kj_scan_free(struct kj_scan *scan);
 /* Looks at scan->pos and does not move. head (61 bytes, or as many as a marker needs) may be NULL. */
 enum kj_scan_result kj_scan_look(struct kj_scan *scan, struct kj_batch *ret_batch);
-/* DAMAGED if the batch at scan->pos lies where Kafka's positions of 32 bits do not reach. */
-int kj_scan_too_far(struct kj_log *log, const struct kj_scan *scan, int64_t base_offset);
+/* DAMAGED if the batch at scan->pos ends where Kafka's positions of 32 bits do not reach. */
+int kj_scan_too_far(struct kj_log *log, const struct kj_scan *scan, const struct kj_batch *batch,
+                    int64_t base_offset);
 /* Bytes [pos, pos + len), len <= 4096, or NULL (end of file or error). Valid until the next call. */
 const uint8_t *kj_scan_bytes(struct kj_scan *scan, int64_t pos, size_t len);
 /* The first position from pos on, below the limit, whose byte is not zero or cannot be read; the limit

@@ -171,15 +171,16 @@ void kj_log_tell_gap(struct kj_log *log, int64_t base_offset, int64_t from, int6
                 (long long)to - 1, path);
 }
 
-int kj_scan_too_far(struct kj_log *log, const struct kj_scan *scan, int64_t base_offset)
+int kj_scan_too_far(struct kj_log *log, const struct kj_scan *scan, const struct kj_batch *batch,
+                    int64_t base_offset)
 {
-    if (scan->pos <= INT32_MAX)
+    if (scan->pos + (int64_t)kj_batch_bytes(batch) <= INT32_MAX)
         return 0;
     char path[KJ_PATH_MAX];
     kj_file_path(path, log->dir, KJ_FILE_LOG, base_offset);
     return kj_err_at(kj_err(KAJA_ERR_DAMAGED,
-                            "%s goes on with batches behind %d bytes, where no index can point: it is too "
-                            "large for a segment; nothing was changed",
+                            "%s goes on with batches behind %d bytes, which no broker opens: it is "
+                            "too large for a segment; nothing was changed",
                             path, INT32_MAX),
                      log->topic, log->partition, base_offset, scan->pos);
 }
@@ -498,7 +499,7 @@ static int walk_tail(struct kj_log *log, struct kj_segment *active, struct kj_ta
     int64_t expected = -1;
     enum kj_scan_result look;
     while ((look = kj_scan_look(&scan, &batch)) == KJ_SCAN_BATCH) {
-        if ((err = kj_scan_too_far(log, &scan, active->base_offset)) != 0)
+        if ((err = kj_scan_too_far(log, &scan, &batch, active->base_offset)) != 0)
             goto out;
         if (batch.base_offset < active->base_offset || (expected >= 0 && batch.base_offset < expected)) {
             look = KJ_SCAN_BAD;

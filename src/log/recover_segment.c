@@ -296,7 +296,7 @@ static int read_batches(struct kj_reading *reading, bool *ret_split)
         if (!good && !recovery->gaps && look != KJ_SCAN_ZEROS)
             KJ_TRY(kj_reading_mend(reading, &batch, &good));
         if (good) {
-            KJ_TRY(kj_scan_too_far(log, &reading->scan, reading->segment->base_offset));
+            KJ_TRY(kj_scan_too_far(log, &reading->scan, &batch, reading->segment->base_offset));
             KJ_TRY(take(reading, &batch));
             continue;
         }

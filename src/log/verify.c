@@ -349,10 +349,10 @@ static int good_batch(struct verify *v, const struct kj_batch *batch)
             os = kj_index_walk_skip(&v->times, batch->base_offset);
     }
     v->told = false;
-    if (pos > INT32_MAX && !v->too_large) {
+    if (pos + (int64_t)kj_batch_bytes(batch) > INT32_MAX && !v->too_large) {
         v->too_large = true;
         find_at(v, KAJA_FINDING_DAMAGE, KAJA_ERR_DAMAGED, v->path, batch->base_offset, pos, -1,
-                "batches behind %d bytes, where no index can point: too large for a segment",
+                "batches behind %d bytes, which no broker opens: too large for a segment",
                 INT32_MAX);
     }
     KJ_TRY(check_records(v, batch));

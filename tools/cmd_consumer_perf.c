@@ -21,7 +21,7 @@ static const struct kj_option options[] = {
      "start behind the last record instead of at the first"},
     {"timeout", NULL, KJ_OPT_ONE, "MS", "end when no record came for so long (default 10000)"},
     {"fetch-size", NULL, KJ_OPT_ONE, "BYTES", "max.partition.fetch.bytes (default 1048576)"},
-    {"group", NULL, KJ_OPT_ONE, "NAME", "not built yet"},
+    {"group", NULL, KJ_OPT_ONE, "NAME", "share the partitions with the other members of a group"},
     {"reporting-interval", NULL, KJ_OPT_ONE, "MS", "time between detailed lines (default 5000)"},
     {"show-detailed-stats", NULL, KJ_OPT_FLAG, NULL,
      "a line each interval instead of one at the end"},
@@ -43,10 +43,14 @@ struct test {
     uint64_t wanted;
     int64_t timeout_ms, interval_ms;
     bool detailed, as_json;
+    bool grouped; /* subscribed: the group says which partitions */
     const char *date_format;
     uint64_t count, bytes;
     uint64_t window_count, window_bytes;
     int64_t start_wall_ms, end_wall_ms, start_ns, end_ns;
+    int64_t join_start_ns; /* since when there are no partitions; 0: there are */
+    int64_t join_ns;       /* the sum of such times */
+    int64_t window_join_ns;
 };
 
 /* --- dates as Java writes them ------------------------------------------------------------------
@@ -111,24 +115,36 @@ static void print_header(const struct test *test)
               "rebalance.time.ms, fetch.time.ms, fetch.MB.sec, fetch.nMsg.sec");
 }
 
-/* Without groups nothing is ever rebalanced: all the time is fetch time. */
+/* Time for fetching is what a rebalance did not take. Never 0, as rates are made of it. */
+static int64_t fetching(int64_t all_ns, int64_t join_ns)
+{
+    return all_ns > join_ns ? all_ns - join_ns : 1;
+}
+
 static void print_detailed(struct test *test, int64_t window_ns)
 {
-    char date[128], text[3][64];
+    char date[128], text[5][64];
     double seconds = (double)window_ns / 1e9;
+    int64_t fetch_ns = fetching(window_ns, test->window_join_ns);
+    double fetch_seconds = (double)fetch_ns / 1e9;
     format_date(kj_wall_ms(), test->date_format, date, sizeof date);
     const char *mb_rate = kj_perf_number(mb(test->window_bytes) / seconds, 4, text[1]);
     const char *rate = kj_perf_number((double)test->window_count / seconds, 4, text[2]);
-    printf("%s, 0, %s, %s, %llu, %s, 0, %lld, %s, %s\n", date,
+    printf("%s, 0, %s, %s, %llu, %s, %lld, %lld, %s, %s\n", date,
            kj_perf_number(mb(test->bytes), 4, text[0]), mb_rate, (unsigned long long)test->count,
-           rate, (long long)(window_ns / 1000000), mb_rate, rate);
+           rate, (long long)(test->window_join_ns / 1000000), (long long)(fetch_ns / 1000000),
+           kj_perf_number(mb(test->window_bytes) / fetch_seconds, 4, text[3]),
+           kj_perf_number((double)test->window_count / fetch_seconds, 4, text[4]));
     fflush(stdout);
     test->window_bytes = test->window_count = 0;
+    test->window_join_ns = 0;
 }
 
 static void print_final(const struct test *test)
 {
+    int64_t fetch_ns = fetching(test->end_ns - test->start_ns, test->join_ns);
     double seconds = (double)(test->end_ns - test->start_ns) / 1e9;
+    double fetch_seconds = (double)fetch_ns / 1e9;
     if (test->as_json) {
         struct kj_json json;
         kj_json_init(&json, stdout);
@@ -136,6 +152,7 @@ static void print_final(const struct test *test)
         kj_json_uint(&json, "records", test->count);
         kj_json_uint(&json, "bytes", test->bytes);
         kj_json_number(&json, "seconds", seconds);
+        kj_json_number(&json, "rebalanceSeconds", (double)test->join_ns / 1e9);
         kj_json_number(&json, "mbPerSec", mb(test->bytes) / seconds);
         kj_json_number(&json, "recordsPerSec", (double)test->count / seconds);
         kj_json_text(&json, "backend", kaja_store_backend(test->store));
@@ -143,14 +160,16 @@ static void print_final(const struct test *test)
         kj_json_end(&json);
         return;
     }
-    char start[128], end[128], text[3][64];
+    char start[128], end[128], text[5][64];
     format_date(test->start_wall_ms, test->date_format, start, sizeof start);
     format_date(test->end_wall_ms, test->date_format, end, sizeof end);
     const char *mb_rate = kj_perf_number(mb(test->bytes) / seconds, 4, text[1]);
     const char *rate = kj_perf_number((double)test->count / seconds, 4, text[2]);
-    printf("%s, %s, %s, %s, %llu, %s, 0, %lld, %s, %s\n", start, end,
+    printf("%s, %s, %s, %s, %llu, %s, %lld, %lld, %s, %s\n", start, end,
            kj_perf_number(mb(test->bytes), 4, text[0]), mb_rate, (unsigned long long)test->count,
-           rate, (long long)((test->end_ns - test->start_ns) / 1000000), mb_rate, rate);
+           rate, (long long)(test->join_ns / 1000000), (long long)(fetch_ns / 1000000),
+           kj_perf_number(mb(test->bytes) / fetch_seconds, 4, text[3]),
+           kj_perf_number((double)test->count / fetch_seconds, 4, text[4]));
 }
 
 static void print_metrics(struct kaja_store *store)
@@ -167,7 +186,51 @@ static void print_metrics(struct kaja_store *store)
 /* --- reading
  * -------------------------------------------------------------------------------------- */
 
-static int assign(struct test *test)
+static void revoked(void *arg, struct kaja_consumer *consumer,
+                    const struct kaja_topic_partition *partitions, size_t count)
+{
+    struct test *test = arg;
+    (void)consumer;
+    (void)partitions;
+    (void)count;
+    test->join_start_ns = kj_now_ns();
+}
+
+static void assigned(void *arg, struct kaja_consumer *consumer,
+                     const struct kaja_topic_partition *partitions, size_t count)
+{
+    struct test *test = arg;
+    (void)consumer;
+    (void)partitions;
+    (void)count;
+    if (test->join_start_ns == 0)
+        return; /* cooperative: nothing was revoked, reading went on */
+    int64_t took_ns = kj_now_ns() - test->join_start_ns;
+    test->join_ns += took_ns;
+    test->window_join_ns += took_ns;
+    test->join_start_ns = 0;
+}
+
+static int subscribe(struct test *test, const char *topic,
+                     const struct kaja_topic_info *const *topics, size_t count)
+{
+    struct kaja_rebalance_listener listener = KAJA_REBALANCE_LISTENER_INIT;
+    listener.arg = test;
+    listener.revoked = revoked;
+    listener.assigned = assigned;
+    test->join_start_ns = test->start_ns;
+    if (topic != NULL)
+        return kaja_consumer_subscribe(test->consumer, &topic, 1, &listener);
+    const char **names = kj_xmalloc(count * sizeof *names);
+    for (size_t i = 0; i < count; i++)
+        names[i] = topics[i]->name;
+    int err = kaja_consumer_subscribe(test->consumer, names, count, &listener);
+    free(names);
+    return err;
+}
+
+/* All partitions, or in a group those that it gives. */
+static int choose(struct test *test)
 {
     const char *topic = kj_args_get(test->args, "topic");
     struct kj_pattern include;
@@ -191,7 +254,8 @@ static int assign(struct test *test)
             if (topic == NULL || strcmp(topics[i]->name, topic) == 0)
                 list[count++] = (struct kaja_topic_partition){topics[i]->name, p, 0};
     if (count > 0)
-        err = kaja_consumer_assign(test->consumer, list, count);
+        err = test->grouped ? subscribe(test, topic, topics, topic_count)
+                            : kaja_consumer_assign(test->consumer, list, count);
     free(list);
     free(topics);
     kaja_topic_list_free(all);
@@ -259,7 +323,7 @@ static int measure(struct test *test, const struct kaja_conf *conf)
     kj_signals_catch(test->consumer);
     test->start_wall_ms = kj_wall_ms();
     test->start_ns = kj_now_ns();
-    err = assign(test);
+    err = choose(test);
     print_header(test);
     if (err == 0)
         err = pump(test, &complete);
@@ -303,11 +367,9 @@ static int run(const struct kj_args *args)
         kj_pattern_free(&pattern);
     }
     struct kaja_conf *conf = kj_conf_from_args(args);
-    if (kj_args_has(args, "group") || kaja_conf_is_set(conf, "group.id")) {
-        kj_complain("kaja consumer-perf-test: groups are not built yet (UNSUPPORTED_FEATURE)");
-        kaja_conf_free(conf);
-        return KJ_EXIT_FAILURE;
-    }
+    if (kj_args_has(args, "group"))
+        kj_conf_set_option(args, conf, "group.id", kj_args_get(args, "group"));
+    test.grouped = kaja_conf_is_set(conf, "group.id");
     /* What Kafka's tool sets: no checksums, start at the beginning. */
     if (!kaja_conf_is_set(conf, "check.crcs"))
         kj_conf_set_option(args, conf, "check.crcs", "false");

@@ -50,11 +50,8 @@ static const char *command_name_at(size_t i, const void *arg)
 
 static int unknown_command(const char *name)
 {
-    if (strcmp(name, "groups") == 0) {
-        kj_complain("kaja: %s is not built yet: groups come with a later release", name);
-        return KJ_EXIT_FAILURE;
-    }
-    const char *near = kj_nearest(name, command_name_at, NULL);
+    const char *near = strcmp(name, "groups") == 0 ? "consumer-groups"
+                                                   : kj_nearest(name, command_name_at, NULL);
     if (near != NULL)
         kj_complain("kaja: '%s' is not a command; did you mean %s?", name, near);
     else

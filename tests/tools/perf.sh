@@ -71,6 +71,19 @@ want_match '^time, threadId, data\.consumed\.in\.MB'
 want_match "^[0-9]{2}/[0-9]{2}/[0-9]{2}, 0, $n, $n, [0-9]+, $n, 0, [0-9]+, $n, $n\$"
 c --topic perf --num-records 100 --json
 want_json 'd["records"] >= 100'
+# In a group: the first takes all and commits, the next finds nothing left, another group all again.
+c --topic perf --num-records 41000 --group one --hide-header
+want_rc 0
+want_match "^$date, $date, $n, $n, 41000, $n, [0-9]+, [0-9]+, $n, $n\$"
+c --topic perf --num-records 1 --group one --hide-header
+want_rc 0
+want_match 'WARNING: Exiting before consuming the expected number of records'
+want_match "^$date, $date, 0.0000, 0.0000, 0, 0.0000, [0-9]+, [0-9]+, 0.0000, 0.0000\$"
+c --include 'per.' --num-records 41000 --command-property group.id=two --show-detailed-stats
+want_rc 0
+want_match "^$date, 0, $n, $n, 41000, $n, [0-9]+, [0-9]+, $n, $n\$"
+run consumer-groups --dir "$dir" --describe --group two
+want_match '^two +perf +0 +41000 +41000 +0 '
 c --topic nothing --num-records 1
 want_rc 1
 finish

@@ -64,8 +64,8 @@ run xyzzy
 want_rc 2
 want_err "'xyzzy' is not a command"
 run groups --list
-want_rc 1
-want_err 'later release'
+want_rc 2
+want_err 'did you mean consumer-groups?'
 
 usage 'did you mean --topic?' topics --list --topik x
 usage 'Option topic requires an argument' topics --list --topic

@@ -272,6 +272,7 @@ static const char *meaning_of(const char *name)
                 {"log-start-offset-checkpoint", "where partitions begin after deletions"},
                 {"replication-offset-checkpoint", "how far partitions may be read"},
                 {"cleaner-offset-checkpoint", "how far compaction got"},
+                {"kaja.cleaned", "up to where compaction may have removed offsets"},
                 {".kafka_cleanshutdown", "closed in order: nothing to recover"},
                 {".lock", "held while open, so that no broker comes in"}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

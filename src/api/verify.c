@@ -33,6 +33,8 @@ struct verify {
     int err; /* of the listing */
     bool clean;
     struct kj_checkpoint points;
+    struct kj_checkpoint cleaned[2]; /* kaja.cleaned and Kafka's */
+    bool gaps_unknown;               /* one of the two cannot be read */
     const struct dir *now; /* whose findings come, NULL: the root's */
     struct kaja_verify_result result;
 };
@@ -83,6 +85,7 @@ static bool known_name(const char *name, enum kj_io_type type)
         "cleaner-offset-checkpoint",
         "kaja.catalog",
         "kaja.catalog.old",
+        "kaja.cleaned",
         "kaja.control",
         "kaja.lock",
         "log-start-offset-checkpoint",
@@ -147,27 +150,35 @@ static int list(struct verify *v)
 
 /* --- partitions --- */
 
+/* Below it compaction was. */
+static int64_t cleaned_of(const struct verify *v, const struct dir *dir)
+{
+    int64_t a = kj_checkpoint_get(&v->cleaned[0], dir->topic, dir->partition);
+    int64_t b = kj_checkpoint_get(&v->cleaned[1], dir->topic, dir->partition);
+    return v->gaps_unknown ? INT64_MAX : a > b ? a : b;
+}
+
 /* What others and the catalog say about one. Not in the catalog: Kafka's, and nobody writes it. */
 static void ask_store(struct verify *v, const struct dir *dir, struct kj_verify_options *options)
 {
     struct kj_topic *topic;
     struct kj_partition *partition;
-    struct kj_log_config config;
-    options->gaps = true;
+    options->gaps_below = INT64_MAX;
     if (v->store == NULL)
         return;
     if (kj_topic_find(v->store, dir->topic, false, &topic) != 0) {
         kj_err_clear();
         return;
     }
-    kj_topic_config(topic, &config);
-    options->gaps = kj_topic_adopted(topic) || config.cleanup_compact;
+    if (!kj_topic_adopted(topic) && dir->partition < kj_topic_partition_count(topic))
+        options->gaps_below = cleaned_of(v, dir);
     if (dir->partition >= kj_topic_partition_count(topic)) {
-        options->gaps = true;
+        options->gaps_below = INT64_MAX;
     } else if (kj_topic_partition(topic, dir->partition, &partition) != 0) {
         kj_err_clear(); /* it does not load: what is wrong is found by reading it */
     } else if (kj_partition_live(partition)) {
         options->live = true;
+        options->log = kj_partition_log(partition);
         options->end = kj_log_end(kj_partition_log(partition));
     }
     kj_topic_release(topic);
@@ -227,6 +238,19 @@ static int check_topic(void *arg, struct kj_topic *topic)
     return 0;
 }
 
+/* One that cannot be read is told, and empty. */
+static int read_checkpoint(struct verify *v, const char *name, struct kj_checkpoint *checkpoint,
+                           bool *ret_damaged)
+{
+    int err = kj_checkpoint_read(v->io, name, checkpoint);
+    *ret_damaged = err == KAJA_ERR_DAMAGED || err == KAJA_ERR_NOT_KAJA;
+    if (!*ret_damaged)
+        return err;
+    found_file(v, KAJA_FINDING_INDEX, err, name, kaja_error_detail());
+    kj_checkpoint_init(checkpoint);
+    return 0;
+}
+
 static int verify_all(struct verify *v)
 {
     struct kj_io_stat stat;
@@ -244,14 +268,11 @@ static int verify_all(struct verify *v)
         kj_topic_release(topic);
     }
     v->clean = kj_io_stat(v->io, ".kafka_cleanshutdown", &stat) == 0;
-    int err = kj_checkpoint_read(v->io, "recovery-point-offset-checkpoint", &v->points);
-    if (err == KAJA_ERR_DAMAGED || err == KAJA_ERR_NOT_KAJA) {
-        found_file(v, KAJA_FINDING_INDEX, err, "recovery-point-offset-checkpoint",
-                   kaja_error_detail());
-        kj_checkpoint_init(&v->points);
-    } else if (err != 0) {
-        return err;
-    }
+    bool damaged;
+    KJ_TRY(read_checkpoint(v, "recovery-point-offset-checkpoint", &v->points, &damaged));
+    KJ_TRY(read_checkpoint(v, "kaja.cleaned", &v->cleaned[0], &v->gaps_unknown));
+    KJ_TRY(read_checkpoint(v, "cleaner-offset-checkpoint", &v->cleaned[1], &damaged));
+    v->gaps_unknown = v->gaps_unknown || damaged;
     for (size_t i = 0; i < v->dir_count; i++)
         KJ_TRY(verify_dir(v, &v->dirs[i]));
     return 0;
@@ -283,10 +304,14 @@ int kaja_verify(const char *path, const char *topic, kaja_finding_callback *call
     struct verify v = {.callback = callback, .arg = arg, .only = topic};
     struct kj_io *own_io = NULL;
     kj_checkpoint_init(&v.points);
+    kj_checkpoint_init(&v.cleaned[0]);
+    kj_checkpoint_init(&v.cleaned[1]);
     int err = open_any(&v, path, &own_io);
     if (err == 0)
         err = verify_all(&v);
     kj_checkpoint_free(&v.points);
+    kj_checkpoint_free(&v.cleaned[0]);
+    kj_checkpoint_free(&v.cleaned[1]);
     kj_free(v.dirs);
     if (own_io != NULL)
         kj_io_destroy(own_io);

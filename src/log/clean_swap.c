@@ -259,7 +259,7 @@ int kj_log_clean(struct kj_log *log, struct kj_log_cleaning *cleaning)
     if (err == 0 && clean.uncleanable > clean.first_dirty)
         err = kj_clean_keys(&clean, cleaning->map_bytes);
     int64_t before = 0, after = 0;
-    bool done = true;
+    bool done = true, begun = false;
     for (size_t at = 0; err == 0 && done && at < clean.segment_count && clean.uncleanable > clean.first_dirty &&
                         clean.segments[at].base_offset < clean.end;) {
         struct kj_clean_group group;
@@ -268,6 +268,11 @@ int kj_log_clean(struct kj_log *log, struct kj_log_cleaning *cleaning)
         int64_t bytes = 0;
         for (size_t i = 0; i < group.count; i++)
             bytes += group.segments[i].bytes;
+        if (err == 0 && group.changed && !begun) {
+            kj_log_set_cleaned(log, clean.end);
+            err = cleaning->begin == NULL ? 0 : cleaning->begin(cleaning->arg, clean.end);
+            begun = err == 0;
+        }
         if (err == 0 && group.changed)
             err = kj_clean_swap(&clean, &group, &done);
         before += bytes;

@@ -171,6 +171,11 @@ void kj_log_tell_gap(struct kj_log *log, int64_t base_offset, int64_t from, int6
                 (long long)to - 1, path);
 }
 
+void kj_log_set_cleaned(struct kj_log *log, int64_t offset)
+{
+    kj_log_raise_word(log, KJ_SLOT_CLEANED, offset);
+}
+
 int kj_scan_too_far(struct kj_log *log, const struct kj_scan *scan, const struct kj_batch *batch,
                     int64_t base_offset)
 {

@@ -118,6 +118,10 @@ int kj_log_create_files(struct kj_io *io, const char *dir, const uint8_t topic_i
  * against recovery_point (-1: unknown); if it does not fit, recovers. Safe to call by many at once. Every function
  * below needs a loaded log and returns an error if the slot's topic id is another (UNKNOWN_TOPIC_ID). */
 int kj_log_load(struct kj_log *log, int64_t recovery_point, int64_t log_start);
+/* Compaction was, or will be, below this offset: missing ones are no damage there. Raised only; known to all handles.
+ * What keeps it is the caller's (store/checkpoints.c): on disk before kj_log_clean() changes a file. Where the
+ * words are the log's own, before kj_log_load(). */
+void kj_log_set_cleaned(struct kj_log *log, int64_t offset);
 /* After an unclean stop, by the first opener alone: design 2.5. */
 int kj_log_recover(struct kj_log *log, int64_t recovery_point, int64_t log_start);
 
@@ -258,6 +262,9 @@ int kj_log_retain(struct kj_log *log, int64_t *ret_bytes);
 struct kj_log_cleaning {
     int64_t first_dirty; /* in, and out: where the next round begins */
     size_t map_bytes;    /* for the keys */
+    /* Before the first file changes: keeps for good that offsets below end may be missing. May be NULL. */
+    int (*begin)(void *arg, int64_t end);
+    void *arg;
     int64_t ret_read_bytes, ret_freed_bytes;
 };
 int kj_log_clean(struct kj_log *log, struct kj_log_cleaning *cleaning);

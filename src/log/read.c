@@ -227,12 +227,11 @@ static void tell_gap(struct kj_segment *segment, int64_t offset, const uint8_t *
 {
     struct kj_log *log = segment->log;
     int64_t base = kj_get_be64s(batch);
-    if (base <= offset || log->adopted || kj_log_start(log) > offset)
+    if (base <= offset || kj_log_gap_ok(log, base) || kj_log_start(log) > offset)
         return;
     kj_lock_acquire(&log->segments_lock);
-    bool due = !log->config.cleanup_compact && !segment->gap_told;
-    if (due)
-        segment->gap_told = true;
+    bool due = !segment->gap_told;
+    segment->gap_told = true;
     kj_lock_release(&log->segments_lock);
     if (due)
         kj_log_tell_gap(log, segment->base_offset, offset, base);

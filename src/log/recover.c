@@ -71,7 +71,7 @@ static int snapshot_at(struct kj_log *log, int64_t offset)
 static void tell_gap(struct kj_recovery *recovery, int64_t from, int64_t to)
 {
     struct kj_log *log = recovery->log;
-    if (from < 0 || from >= to || recovery->gaps || to <= kj_log_start(log))
+    if (from < 0 || from >= to || kj_log_gap_ok(log, to) || to <= kj_log_start(log))
         return;
     recovery->damaged_ranges++;
     kj_log_tell_gap(log, to, from, to);
@@ -93,7 +93,7 @@ static int recover_segments(struct kj_recovery *recovery)
         bool split = false;
         /* A flush that ended just before the roll had no part in what the roll wrote to the indexes. */
         if (last || next >= recovery->recovery_point || recovery->epochs_lost || lacks_index(log, segment)) {
-            if (base > recovery->expected && recovery->expected > 0 && !recovery->gaps)
+            if (base > recovery->expected && recovery->expected > 0 && !kj_log_gap_ok(log, base))
                 log->producers_end = -1; /* a gap: the state begins anew from a snapshot */
             tell_gap(recovery, before, base);
             recovery->last = last;
@@ -159,7 +159,6 @@ int kj_log_recover(struct kj_log *log, int64_t recovery_point, int64_t log_start
     struct kj_recovery recovery = {
         .log = log,
         .recovery_point = recovery_point > 0 ? recovery_point : 0,
-        .gaps = log->adopted || log->config.cleanup_compact,
     };
     log->producers_end = -1;
     log->last_time_end = -1;

@@ -11,7 +11,6 @@
 struct kj_recovery {
     struct kj_log *log;
     int64_t recovery_point; /* everything below was flushed once */
-    bool gaps;              /* offsets may skip: compaction was here */
     bool epochs_lost;       /* leader-epoch-checkpoint was torn: the batches tell the epochs */
     bool again;             /* the segment that was read lost its beginning: it is read anew */
     bool last;              /* the segment that is read is the active one */

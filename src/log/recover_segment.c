@@ -24,7 +24,8 @@
 
 static bool fits(const struct kj_reading *reading, const struct kj_batch *batch, int64_t expected)
 {
-    if (reading->recovery->gaps ? batch->base_offset < expected : batch->base_offset != expected)
+    if (batch->base_offset < expected ||
+        (batch->base_offset > expected && !kj_log_gap_ok(reading->recovery->log, batch->base_offset)))
         return false;
     int64_t last = kj_batch_last_offset(batch);
     return last >= batch->base_offset && last - reading->segment->base_offset <= INT32_MAX;
@@ -71,7 +72,7 @@ static bool chain_from(struct kj_reading *reading, int64_t pos, int64_t least, i
         if (!first && (look == KJ_SCAN_END || (look == KJ_SCAN_ZEROS && kj_reading_only_zeros(reading, pos))))
             return true;
         if (look != KJ_SCAN_BATCH || batch.base_offset < next ||
-            (!first && !reading->recovery->gaps && batch.base_offset != next))
+            (!first && batch.base_offset > next && !kj_log_gap_ok(reading->recovery->log, batch.base_offset)))
             return false;
         reading->budget -= (int64_t)kj_batch_bytes(&batch);
         if (first)
@@ -293,7 +294,7 @@ static int read_batches(struct kj_reading *reading, bool *ret_split)
         if (look == KJ_SCAN_END)
             return 0;
         bool good = look == KJ_SCAN_BATCH && fits(reading, &batch, recovery->expected);
-        if (!good && !recovery->gaps && look != KJ_SCAN_ZEROS)
+        if (!good && !kj_log_gap_ok(log, recovery->expected + 1) && look != KJ_SCAN_ZEROS)
             KJ_TRY(kj_reading_mend(reading, &batch, &good));
         if (good) {
             KJ_TRY(kj_scan_too_far(log, &reading->scan, &batch, reading->segment->base_offset));

@@ -13,6 +13,7 @@
  * Who writes what
  *   END, FLUSH_WANTED, INTENT*, hints, line 0: the holder of the append lock.
  *   DURABLE, SYNCED_BASE: the holder of the flush lock. HIGH_WATERMARK: anybody, raised only.
+ *   CLEANED: who compacts, raised only, before the first file changes.
  *
  * Order of an append's stores (each a release; a reader that acquires END sees all before it):
  *   INTENT_A.. , INTENT   -> bytes by pwrite -> hints copy -> FLUSH_WANTED -> END -> INTENT = 0
@@ -53,7 +54,7 @@ enum kj_slot_word {
     KJ_SLOT_FLUSHER = 36,      /* as OWNER, of the flush lock */
     KJ_SLOT_LAST_WALL_MS = 37, /* time of the last append */
     KJ_SLOT_RECOVERY_POINT = 38, /* as in the recovery-point checkpoint */
-    KJ_SLOT_CLEANED = 39,
+    KJ_SLOT_CLEANED = 39, /* below here compaction may have been, and offsets may be missing; 0: never */
 
     KJ_SLOT_WORDS = 40
 };

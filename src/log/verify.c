@@ -10,11 +10,13 @@
  *   foreign         names that neither Kafka nor kaja gives
  *
  * The end is read by the caller before the directory is listed: every offset below it is then in a
- * segment that is listed, unless retention takes it.
+ * segment that is listed, unless retention takes it. Where a compaction changes segments meanwhile, what
+ * was found in the one being read is not told, and it is read again.
  */
 #include "log/verify.h"
 
 #include "base/crc32c.h"
+#include "log/internal.h"
 #include "log/verify_index.h"
 #include "record/batch_reader.h"
 #include "record/validate.h"
@@ -47,6 +49,9 @@ struct verify {
     bool told;         /* the gap before the next good batch was told as damage */
     bool index_judged; /* nobody can be changing this segment's indexes */
     bool end_found;    /* the last segment was read: the log ends at expected */
+    uint64_t incarnation; /* live: when the directory was listed */
+    bool moved;           /* compaction came between: read again */
+    bool again;           /* listed again: names were told */
     struct kj_index_walk offsets, times;
 };
 
@@ -54,11 +59,29 @@ static void find_at(struct verify *v, int kind, int error, const char *file, int
                     int64_t pos, int64_t bytes, const char *format, ...)
     __attribute__((format(printf, 8, 9)));
 
+/* Files may have got others' names since the directory was listed. */
+static bool moved(const struct verify *v)
+{
+    return v->options->log != NULL &&
+           (kj_log_word(v->options->log, KJ_SLOT_INCARNATION) != v->incarnation ||
+            kj_log_word(v->options->log, KJ_SLOT_INTENT) == KJ_INTENT_REPLACE);
+}
+
+/* Offsets in front of `to` may be missing. */
+static bool gap_ok(const struct verify *v, int64_t to)
+{
+    return to <= v->options->gaps_below ||
+           (v->options->log != NULL && kj_log_gap_ok(v->options->log, to));
+}
+
 static void find_at(struct verify *v, int kind, int error, const char *file, int64_t offset,
                     int64_t pos, int64_t bytes, const char *format, ...)
 {
     char text[256];
     va_list args;
+    v->moved = v->moved || moved(v);
+    if (v->moved)
+        return;
     va_start(args, format);
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
@@ -82,6 +105,8 @@ static bool is_needed(const char *name, enum kj_file_kind kind)
 static int note_name(void *arg, const char *name, enum kj_io_type type)
 {
     struct verify *v = arg;
+    struct verify silent = {.options = v->options, .moved = true};
+    struct verify *tell = v->again ? &silent : v;
     enum kj_file_kind kind;
     enum kj_file_suffix suffix;
     int64_t offset;
@@ -91,16 +116,16 @@ static int note_name(void *arg, const char *name, enum kj_io_type type)
     size_t len = strlen(name);
     bool temporary = len > 4 && strcmp(name + len - 4, ".tmp") == 0;
     if (kind == KJ_FILE_DAMAGED) {
-        find_at(v, KAJA_FINDING_FOREIGN, 0, path, offset, -1, -1,
+        find_at(tell, KAJA_FINDING_FOREIGN, 0, path, offset, -1, -1,
                 "bytes that an earlier recovery set aside");
     } else if (type != KJ_IO_FILE && suffix == KJ_SUFFIX_NONE && is_needed(name, kind)) {
-        find_at(v, kind == KJ_FILE_LOG ? KAJA_FINDING_DAMAGE : KAJA_FINDING_INDEX, KAJA_ERR_NOT_KAJA,
+        find_at(tell, kind == KJ_FILE_LOG ? KAJA_FINDING_DAMAGE : KAJA_FINDING_INDEX, KAJA_ERR_NOT_KAJA,
                 path, offset, -1, -1,
                 "a link or something else than a file: it is neither read nor written");
     } else if (type != KJ_IO_FILE || (kind == KJ_FILE_OTHER && !temporary &&
                                       strcmp(name, "leader-epoch-checkpoint") != 0 &&
                                       strcmp(name, "partition.metadata") != 0)) {
-        find_at(v, KAJA_FINDING_FOREIGN, 0, path, -1, -1, -1, "this does not belong here");
+        find_at(tell, KAJA_FINDING_FOREIGN, 0, path, -1, -1, -1, "this does not belong here");
     } else if (kind == KJ_FILE_LOG && suffix == KJ_SUFFIX_NONE) {
         void *grown = v->bases;
         v->err = kj_grow(&grown, &v->base_capacity, v->base_count + 1, sizeof *v->bases);
@@ -122,11 +147,16 @@ static int by_offset(const void *a, const void *b)
 
 static int list(struct verify *v)
 {
+    v->base_count = 0;
+    v->moved = false;
+    if (v->options->log != NULL)
+        v->incarnation = kj_log_word(v->options->log, KJ_SLOT_INCARNATION);
     int os = kj_io_list(v->options->io, v->options->dir, note_name, v);
     if (v->err != 0)
         return v->err;
     if (os != 0)
         return failed(os, "listing", v->options->dir);
+    v->moved = false;
     if (v->base_count > 1)
         qsort(v->bases, v->base_count, sizeof *v->bases, by_offset);
     return 0;
@@ -149,8 +179,8 @@ static bool may_be_torn(const struct verify *v)
 static bool fits(const struct verify *v, const struct kj_batch *batch)
 {
     int64_t last = kj_batch_last_offset(batch);
-    return (v->options->gaps ? batch->base_offset >= v->expected
-                             : batch->base_offset == v->expected) &&
+    return (batch->base_offset == v->expected ||
+            (batch->base_offset > v->expected && gap_ok(v, batch->base_offset))) &&
            last >= batch->base_offset && last < v->next_base && last - v->base <= INT32_MAX;
 }
 
@@ -185,8 +215,8 @@ static bool goes_on(struct verify *v, int64_t pos, const struct kj_batch *batch)
         return true;
     enum kj_scan_result look = look_at(v, behind, &next);
     return (look == KJ_SCAN_BATCH || look == KJ_SCAN_BAD_CRC) &&
-           (v->options->gaps ? next.base_offset >= kj_batch_next_offset(batch)
-                             : next.base_offset == kj_batch_next_offset(batch));
+           (next.base_offset == kj_batch_next_offset(batch) ||
+            (next.base_offset > kj_batch_next_offset(batch) && gap_ok(v, next.base_offset)));
 }
 
 /* The header at scan.pos if it is one of this place, whatever length it says. */
@@ -341,7 +371,7 @@ static int good_batch(struct verify *v, const struct kj_batch *batch)
 {
     int64_t pos = v->scan.pos;
     int os = 0;
-    if (batch->base_offset > v->expected && !v->options->gaps && !v->told)
+    if (batch->base_offset > v->expected && !gap_ok(v, batch->base_offset) && !v->told)
         missing(v, batch->base_offset, pos);
     if (v->told) {
         os = kj_index_walk_skip(&v->offsets, pos);
@@ -465,10 +495,10 @@ static int read_segment(struct verify *v, struct kj_file *file)
     KJ_TRY(kj_scan_init(&v->scan, file, 0, stat.size, true));
     v->offsets.file = v->times.file = NULL;
     os = kj_index_walk_open(&v->offsets, v->options->io, v->options->dir, KJ_FILE_INDEX, v->base,
-                            !v->options->gaps);
+                            !gap_ok(v, v->base + 1));
     if (os == 0)
         os = kj_index_walk_open(&v->times, v->options->io, v->options->dir, KJ_FILE_TIMEINDEX,
-                                v->base, !v->options->gaps);
+                                v->base, !gap_ok(v, v->base + 1));
     int err = os == 0 ? walk_batches(v) : failed(os, "opening an index of", v->path);
     if (err == 0) {
         end_index(v, &v->offsets);
@@ -502,10 +532,42 @@ static int verify_segment(struct verify *v, size_t i)
     kj_io_close(file);
     bool last = v->next_base == INT64_MAX;
     int64_t wanted = v->next_base < v->options->end ? v->next_base : v->options->end;
-    if (err == 0 && !last && v->expected < wanted && !v->options->gaps && !v->told)
+    if (err == 0 && !last && v->expected < wanted && !gap_ok(v, wanted) && !v->told)
         missing(v, wanted, -1);
     v->end_found = err == 0 && last && !v->told;
     return err;
+}
+
+/* The directory as it is now, and where in it to go on so that nothing of the segment at base is left out. */
+static int list_again(struct verify *v, int64_t base, size_t *ret_at)
+{
+    v->again = true;
+    KJ_TRY(list(v));
+    *ret_at = 0;
+    for (size_t i = 0; i < v->base_count && v->bases[i] <= base; i++)
+        *ret_at = i;
+    return 0;
+}
+
+static int verify_segments(struct verify *v)
+{
+    int tries = 0;
+    for (size_t i = 0; i < v->base_count;) {
+        struct kj_verify_counts before = *v->counts;
+        KJ_TRY(verify_segment(v, i));
+        if (!v->moved) {
+            i++;
+            continue;
+        }
+        if (++tries > KJ_MOVED_TRIES)
+            return kj_err(KAJA_ERR_LOCK_TIMED_OUT,
+                          "%s: a compaction is being put in place, by a process that does not "
+                          "finish it: nothing can be said of the partition until it does",
+                          v->options->dir);
+        *v->counts = before;
+        KJ_TRY(list_again(v, v->base, &i));
+    }
+    return 0;
 }
 
 /* leader-epoch-checkpoint is replaced without a flush as appends go on: a crash may tear it. */
@@ -549,8 +611,8 @@ int kj_verify_partition(const struct kj_verify_options *options, struct kj_verif
     int err = list(v);
     if (err == 0 && v->base_count == 0 && options->live)
         err = list(v); /* it may have rolled and let go of all that was there when the look began */
-    for (size_t i = 0; err == 0 && i < v->base_count; i++)
-        err = verify_segment(v, i);
+    if (err == 0)
+        err = verify_segments(v);
     if (err == 0)
         check_end(v);
     if (err == 0)

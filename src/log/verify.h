@@ -33,7 +33,8 @@ struct kj_verify_options {
     int64_t end;     /* not live: INT64_MAX, everything is judged */
     bool clean;             /* stopped in order: nothing may be torn, indexes are whole */
     int64_t recovery_point; /* everything below was flushed once; 0: unknown */
-    bool gaps;              /* offsets may skip: compaction was here */
+    int64_t gaps_below;     /* offsets may be missing there: compaction was here; 0: never */
+    struct kj_log *log;     /* live: its words say what compaction does meanwhile; NULL: none */
     kj_verify_callback *callback;
     void *arg;
 };

@@ -25,7 +25,7 @@
 #define KJ_CONTROL_NAME "kaja.control"
 #define KJ_LOCK_NAME "kaja.lock"
 
-enum { KJ_CONTROL_VERSION = 2 }; /* 2: groups */
+enum { KJ_CONTROL_VERSION = 3 }; /* 2: groups; 3: KJ_SLOT_CLEANED */
 
 enum kj_control_word {
     KJ_CONTROL_HEADER = 0,      /* kj_control_header() */

@@ -9,8 +9,9 @@
 #include <string.h>
 
 static const char *const checkpoint_names[KJ_EXPORT_CHECKPOINTS] = {
-    KJ_RECOVERY_POINTS_NAME, KJ_HIGH_WATERMARKS_NAME, KJ_LOG_STARTS_NAME};
-enum { RECOVERY_POINTS, HIGH_WATERMARKS, LOG_STARTS };
+    KJ_RECOVERY_POINTS_NAME, KJ_HIGH_WATERMARKS_NAME, KJ_LOG_STARTS_NAME,
+    KJ_CLEANER_NAME};
+enum { RECOVERY_POINTS, HIGH_WATERMARKS, LOG_STARTS, CLEANER_POINTS };
 
 /* --- locks --- */
 
@@ -426,6 +427,39 @@ static int write_log_starts(struct kj_export *export)
     return write_checkpoint(export, LOG_STARTS);
 }
 
+/* How far its logs are compacted; __consumer_offsets is written anew, with other offsets. Ahead of them: what lies above a partition's end, as long as it is empty, a
+ * broker does not believe. */
+static int write_cleaner_points(struct kj_export *export)
+{
+    struct kj_checkpoint *points = &export->checkpoints[CLEANER_POINTS];
+    struct kj_checkpoint ours;
+    bool changed = false;
+    kj_checkpoint_init(&ours);
+    int err = kj_checkpoint_read(export->source, KJ_CLEANER_NAME, &ours);
+    if (err == KAJA_ERR_DAMAGED) { /* the broker begins at the log's start */
+        kj_err_clear();
+        kj_checkpoint_init(&ours);
+        err = 0;
+    }
+    for (size_t i = 0; i < export->items.count && err == 0; i++) {
+        const struct kj_export_item *item = &export->items.items[i];
+        int64_t was = kj_checkpoint_get(points, item->topic, item->partition);
+        int64_t is = kj_checkpoint_get(&ours, item->topic, item->partition);
+        if (is < item->start || is > item->end || strcmp(item->topic, KJ_OFFSETS_TOPIC) == 0)
+            is = -1;
+        if (is == was || !item->copied)
+            continue;
+        changed = true;
+        if (is < 0)
+            kj_checkpoint_remove(points, item->topic, item->partition);
+        else
+            err = kj_checkpoint_put(points, item->topic, item->partition, is);
+    }
+    kj_checkpoint_free(&ours);
+    KJ_TRY(err);
+    return changed ? write_checkpoint(export, CLEANER_POINTS) : 0;
+}
+
 /* Those that were not replaced after all are empty and begin at 0. */
 static int take_log_starts_back(struct kj_export *export, int err)
 {
@@ -488,6 +522,8 @@ static int run(struct kj_export *export)
         KJ_TRY(kj_export_offsets(export, offsets));
     KJ_TRY(make_copies(export, plain));
     int err = write_log_starts(export);
+    if (err == 0)
+        err = write_cleaner_points(export);
     if (err == 0)
         err = place_copies(export);
     if (err != 0)

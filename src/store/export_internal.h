@@ -27,7 +27,7 @@ struct kj_export_items {
     size_t count, capacity;
 };
 
-enum { KJ_EXPORT_CHECKPOINTS = 3 };
+enum { KJ_EXPORT_CHECKPOINTS = 4 };
 
 struct kj_export {
     struct kj_export_options options;

@@ -37,12 +37,21 @@
 #define KJ_RECOVERY_POINTS_NAME "recovery-point-offset-checkpoint"
 #define KJ_LOG_STARTS_NAME "log-start-offset-checkpoint"
 #define KJ_HIGH_WATERMARKS_NAME "replication-offset-checkpoint"
+#define KJ_CLEANER_NAME "cleaner-offset-checkpoint"
+#define KJ_CLEANED_NAME "kaja.cleaned"
 
 /* Where a log's news go; outlives the log. */
 struct kj_news_target {
     struct kj_store *store;
     const char *topic;
     int32_t partition;
+};
+
+/* How far compaction was, or may have been, in each partition: what kaja.cleaned and Kafka's checkpoint say, the
+ * greater counts. Of one that cannot be read nothing is known, so it may have been everywhere. */
+struct kj_cleaned {
+    struct kj_checkpoint ours, kafkas;
+    bool unknown;
 };
 
 /* One control file as this handle sees it. A handle that writes has one for life; a read-only one
@@ -54,11 +63,15 @@ struct kj_session {
     uint64_t identity;     /* read-only: of the files it was begun with */
     bool checkpoints_read; /* read-only: the two below (change_lock) */
     struct kj_checkpoint recovery_points, log_starts;
+    struct kj_cleaned cleaned;
     struct kj_session *older;
 };
 
 /* Housekeeping that one handle does for all. */
 enum kj_task { KJ_TASK_RETENTION, KJ_TASK_CHECKPOINTS, KJ_TASK_LOG_STARTS, KJ_TASK_COUNT };
+/* Locks of compaction: of a round, which whoever is stopped in the middle keeps, and of its two files,
+ * held as long as one is written. */
+enum { KJ_LOCK_CLEANER = KJ_LOCK_TASKS + 8, KJ_LOCK_CLEANED = KJ_LOCK_TASKS + 9 };
 
 enum kj_load_state { KJ_LOAD_NONE = 0, KJ_LOAD_RUNNING = 1, KJ_LOAD_DONE = 2 };
 
@@ -340,7 +353,17 @@ int kj_checkpoints_forget(struct kj_store *store, struct kj_shared *shared, cons
                           int32_t from, int32_t to);
 /* Read-only without a control file. -1: unknown. */
 void kj_checkpoint_of(struct kj_store *store, const char *topic, int32_t partition,
-                      int64_t *ret_recovery_point, int64_t *ret_log_start);
+                      int64_t *ret_recovery_point, int64_t *ret_log_start, int64_t *ret_cleaned);
+/* Lets no offset in front of `to` that is missing be taken for damage, ever: the word, and then kaja.cleaned, on the
+ * device when it returns. Before a compaction changes the first file. Catalog mutex held. LOCK_TIMED_OUT. */
+int kj_cleaned_note(struct kj_store *store, const struct kj_catalog_topic *topic, int32_t partition,
+                    int64_t to);
+/* Where compaction of each partition goes on: Kafka's checkpoint. read: empty if it cannot be read. put: replaces
+ * one partition's, on the device; nothing if the topic is gone. */
+int kj_cleaner_points_read(struct kj_store *store, struct kj_checkpoint *ret_points);
+int kj_cleaner_point_put(struct kj_store *store, const struct kj_catalog_topic *topic,
+                         int32_t partition, int64_t offset);
+void kj_cleaned_free(struct kj_cleaned *cleaned);
 /* True if it is the base of the first segment of a partition's directory, so needs no entry in a
  * checkpoint. Segments below may be left: a broker removes them only some time after it raised the
  * log start. */

@@ -149,10 +149,12 @@ static int make_log(struct kj_partition *partition, struct kj_session *session,
     KJ_TRY(kj_partition_log_new(store, session, topic->name, topic->id, partition->number,
                                 partition->slot_number, kj_topic_adopted(topic), private_words,
                                 &config, &partition->news, &log));
-    int64_t recovery_point, log_start;
+    int64_t recovery_point, log_start, cleaned;
     int err;
     if (private_words) {
-        kj_checkpoint_of(store, topic->name, partition->number, &recovery_point, &log_start);
+        kj_checkpoint_of(store, topic->name, partition->number, &recovery_point, &log_start,
+                         &cleaned);
+        kj_log_set_cleaned(log, cleaned);
         err = kj_log_load(log, recovery_point, log_start);
     } else {
         err = kj_slot_load(store, session, log, partition->slot_number);

@@ -65,6 +65,7 @@ void kj_sessions_free(struct kj_store *store)
         struct kj_session *older = session->older;
         kj_shared_close(session->shared);
         kj_checkpoint_free(&session->recovery_points);
+        kj_cleaned_free(&session->cleaned);
         kj_checkpoint_free(&session->log_starts);
         kj_free(session);
         session = older;

@@ -274,7 +274,7 @@ int kj_settle_leftovers(struct kj_store *store)
     static const char *const temporary[] = {
         KJ_CATALOG_NAME ".tmp",         KJ_CATALOG_OLD_NAME ".tmp", KJ_MARKER_NAME ".tmp",
         KJ_RECOVERY_POINTS_NAME ".tmp", KJ_LOG_STARTS_NAME ".tmp",  KJ_HIGH_WATERMARKS_NAME ".tmp",
-        KJ_CONTROL_NAME ".new"};
+        KJ_CLEANER_NAME ".tmp",         KJ_CLEANED_NAME ".tmp",     KJ_CONTROL_NAME ".new"};
     struct kj_err_saved why;
     int err = 0;
     for (size_t i = 0; i < sizeof temporary / sizeof temporary[0]; i++) {

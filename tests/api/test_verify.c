@@ -353,6 +353,45 @@ static void shell(const char *what)
     assert_int_equal(system(command), 0);
 }
 
+static void put(const char *file, const char *text)
+{
+    char path[256];
+    path_of(file, path);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* Offsets may be missing below what kaja.cleaned, or Kafka's checkpoint, says, and nowhere else. */
+static void test_cleaned(void **state)
+{
+    (void)state;
+    fill("3000", "none");
+    long long second = segment_after(0), third = segment_after(second);
+    char command[128], below[64], short_of[64];
+    (void)snprintf(command, sizeof command, "rm t-0/%020lld.*", second);
+    (void)snprintf(below, sizeof below, "0\n1\nt 0 %lld\n", third);
+    (void)snprintf(short_of, sizeof short_of, "0\n1\nt 0 %lld\n", third - 1);
+    shell(command);
+    assert_int_equal(verify(NULL).count[KAJA_FINDING_DAMAGE], 1);
+    put("kaja.cleaned", short_of);
+    assert_int_equal(verify(NULL).count[KAJA_FINDING_DAMAGE], 1);
+    put("cleaner-offset-checkpoint", below);
+    assert_int_equal(verify(NULL).count[0], 0);
+    put("kaja.cleaned", below);
+    put("cleaner-offset-checkpoint", short_of);
+    assert_int_equal(verify(NULL).count[0], 0);
+    put("kaja.cleaned", "0\n1\nu 0 100\n");
+    assert_int_equal(verify(NULL).count[KAJA_FINDING_DAMAGE], 1);
+    /* Nothing is known: nothing is called lost. */
+    put("kaja.cleaned", "nonsense\n");
+    struct findings f = verify(NULL);
+    assert_int_equal(f.count[KAJA_FINDING_DAMAGE], 0);
+    assert_int_equal(f.count[KAJA_FINDING_INDEX], 1);
+    assert_string_equal(f.file, "kaja.cleaned");
+}
+
 static void assert_end_lost(int64_t from, int64_t end, const char *file)
 {
     char wanted[96];
@@ -627,7 +666,8 @@ int main(void)
         test_in_dir(test_sound),   test_in_dir(test_many_segments), test_in_dir(test_flips),
         test_in_dir(test_tails),   test_in_dir(test_clean_tail),
         test_in_dir(test_batch_in_record),
-        test_in_dir(test_missing),       test_in_dir(test_end_lost),
+        test_in_dir(test_missing),       test_in_dir(test_cleaned),
+              test_in_dir(test_end_lost),
         test_in_dir(test_end_lost_live), test_in_dir(test_sparse),
          test_in_dir(test_no_directory),
               test_in_dir(test_indexes),

@@ -17,6 +17,7 @@ struct scene {
     char expected[4096];
     uint64_t operation, seed, random;
     int images;
+    int64_t cleaned; /* as kept before the first file changed */
     bool again; /* cuts in a recovery */
     struct {
         struct kj_sim *sim;
@@ -24,6 +25,14 @@ struct scene {
     } *cuts; /* looked at later: where the power is cut, locks are held */
     size_t cut_count, cut_capacity;
 };
+
+static int note_cleaned(void *arg, int64_t end)
+{
+    struct scene *scene = arg;
+    assert_int_equal(scene->cleaned, 0);
+    scene->cleaned = end;
+    return 0;
+}
 
 static void append_keyed(struct kj_log *log, int64_t timestamp, const char *key, const char *value, bool durable)
 {
@@ -67,7 +76,10 @@ static void look_at(struct scene *scene, struct kj_sim *image, int depth)
     struct scene inner = {.sim = image, .seed = scene->seed, .random = scene->operation + 1, .again = true};
     memcpy(inner.expected, scene->expected, sizeof inner.expected);
     inner.config = scene->config;
-    handle_begin(&handle, image, tasks, words, &scene->config, true, &news);
+    inner.config.cleanup_compact = depth > 0; /* what it is now says nothing of what happened */
+    inner.cleaned = scene->cleaned;
+    handle_begin(&handle, image, tasks, words, &inner.config, true, &news);
+    kj_log_set_cleaned(handle.log, scene->cleaned);
     if (depth == 0) {
         handle.io->step = on_io;
         handle.io->step_arg = &inner;
@@ -136,8 +148,9 @@ static void test_every_operation(void **state)
         kj_log_set_config(handle.log, &scene.config);
         handle.io->step = on_io;
         handle.io->step_arg = &scene;
-        struct kj_log_cleaning cleaning = {.map_bytes = 1 << 16};
+        struct kj_log_cleaning cleaning = {.map_bytes = 1 << 16, .begin = note_cleaned, .arg = &scene};
         assert_ok(kj_log_clean(handle.log, &cleaning));
+        assert_int_equal(scene.cleaned, cleaning.first_dirty);
         assert_true(cleaning.ret_freed_bytes > 0);
         on_io(&scene, "end", "");
         handle.io->step = NULL;

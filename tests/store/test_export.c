@@ -213,11 +213,15 @@ static void log_start_behind_a_whole_segment(void **state)
     broker_format(src);
     (void)shell("cp -R '%s/kafka/logs/events' '%s/events-0'", KJ_GOLDEN_DIR, src);
     broker_put(src, "log-start-offset-checkpoint", "0\n1\nevents 0 30\n");
+    broker_put(src, "cleaner-offset-checkpoint", "0\n2\nevents 0 37\nothers 0 5\n");
     broker_put(src, ".kafka_cleanshutdown", "");
     broker_format(dst);
     broker_topic(dst, "events", 1, NULL);
+    broker_put(dst, "cleaner-offset-checkpoint", "0\n2\nevents 0 12\nothers 1 6\n");
     assert_ok(export_all());
     assert_string_equal(reports, "events-0 30..46 2 copied\n");
+    assert_string_equal(shell("sort '%s/cleaner-offset-checkpoint'", dst),
+                        "0\n2\nevents 0 37\nothers 1 6");
     assert_string_equal(shell("cat '%s/log-start-offset-checkpoint'", dst), "0\n1\nevents 0 30");
     /* Its broker may run as another user than we. */
     assert_false(exists(src, ".lock"));

@@ -104,10 +104,17 @@ int kj_conf_properties(const struct kaja_conf *conf, enum kj_scope scope, bool s
 
 /* --- the three --- */
 
+static int move_offsets_back(void *arg, struct kj_store *store)
+{
+    (void)arg;
+    return kj_offset_store_move_back(store);
+}
+
 int kj_conf_store_options(const struct kaja_conf *conf, const char *path,
                           struct kj_store_options *ret_options)
 {
-    struct kj_store_options options = {.path = path, .rules = kj_conf_rules};
+    struct kj_store_options options = {
+        .path = path, .rules = kj_conf_rules, .hooks = {.ends_fell = move_offsets_back}};
     KJ_TRY(fill(conf, KJ_SCOPE_HANDLE | KJ_SCOPE_DIRECTORY, KJ_CONF_ROOM_STORE, &options));
     struct kj_property *directory;
     KJ_TRY(kj_conf_properties(conf, KJ_SCOPE_DIRECTORY, false, &directory,

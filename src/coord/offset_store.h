@@ -149,6 +149,12 @@ typedef int kj_offset_group_callback(void *arg, const struct kj_offset_group *gr
 int kj_offset_store_groups(struct kj_offset_store *offsets, kj_offset_group_callback *callback,
                            void *arg);
 
+/* kj_store_hooks.ends_fell: committed offsets beyond the recovered end of their partition are moved
+ * back to it, on the device when this returns, and told of (KAJA_EVENT_OFFSETS_MOVED). Those of
+ * partitions that are not there, or could not be recovered, stay. As a commit; may be done again.
+ */
+int kj_offset_store_move_back(struct kj_store *store);
+
 /* One round of expiry now, whatever the time of the last. For tests and the task. */
 int kj_offset_store_expire(struct kj_offset_store *offsets);
 /* Tombstones for the offsets of a topic that was deleted, in every group. As a commit. */

@@ -25,7 +25,7 @@
 #define KJ_CONTROL_NAME "kaja.control"
 #define KJ_LOCK_NAME "kaja.lock"
 
-enum { KJ_CONTROL_VERSION = 3 }; /* 2: groups; 3: KJ_SLOT_CLEANED */
+enum { KJ_CONTROL_VERSION = 3 }; /* 2: groups; 3: KJ_SLOT_CLEANED, SOUND */
 
 enum kj_control_word {
     KJ_CONTROL_HEADER = 0,      /* kj_control_header() */
@@ -41,6 +41,7 @@ enum kj_control_word {
     KJ_CONTROL_CATALOG_WAITERS = 10,
     KJ_CONTROL_CHECKPOINTS = 11, /* 11 .. 13: XXH3 of each checkpoint's content as last written */
     KJ_CONTROL_GROUPS = 14,      /* coord/: its first group area, 0: none */
+    KJ_CONTROL_SOUND = 15,       /* 1: no end fell in a power cut, or what points behind it was seen to */
     KJ_CONTROL_TASKS = 16,
     KJ_CONTROL_WAKE = 64,
     KJ_CONTROL_GROUP_WAKE = 576,

@@ -7,6 +7,8 @@
  *     half-made and half-deleted topics, litter
  *     a new control file                       ignored by others until presence is shared
  *     no marker: recover every partition       its words are the new file's
+ *     nor the last control file of this boot:
+ *     ends may have fallen                     upper rooms see to what points behind them
  *
  * A death at any point leaves the rest to the next first opener.
  */
@@ -112,9 +114,31 @@ static int judge(struct kj_store *store, struct kj_catalog *catalog, bool *ret_a
     return 0;
 }
 
+/* What those who were here before left in the page cache is all there, if this is still the boot
+ * they ran under: only processes died. Nobody's word is needed for that but the control file's,
+ * which says too whether an older power cut was seen to. Without one (gone, or its opener died just
+ * before it made another) the answer is no: then offsets that somebody set beyond an end by hand
+ * come back to it, which takes no record from anybody. */
+static bool look_sound(struct kj_store *store)
+{
+    struct kj_shared *before;
+    bool sound = false;
+    if (kj_shared_new(store, &before) != 0) {
+        kj_err_clear();
+        return false;
+    }
+    if (kj_shared_boot_id() != 0 && kj_shared_attach(before) == 0) {
+        sound = kj_control_check(before) == 0 && kj_shared_load(before, KJ_CONTROL_SOUND) == 1;
+        kj_err_clear();
+    }
+    kj_shared_close(before);
+    return sound;
+}
+
 /* From here on the directory is not clean. */
 static int take_away_marker(struct kj_store *store)
 {
+    store->sound = look_sound(store);
     int os = kj_shared_remove(kj_shared_of(store));
     if (os != 0)
         return kj_file_error(store->io, os, "removing", KJ_CONTROL_NAME);
@@ -151,11 +175,25 @@ static int complete_catalog(struct kj_store *store, struct kj_catalog *catalog, 
     return 0;
 }
 
+/* Whatever is not done stays due: the word is not set, so there will be no clean marker. */
+static void see_to_fallen_ends(struct kj_store *store)
+{
+    const struct kj_store_hooks *hooks = &store->options.hooks;
+    struct kj_shared *shared = kj_shared_of(store);
+    int err = hooks->ends_fell == NULL ? 0 : hooks->ends_fell(hooks->arg, store);
+    not_now(store, err);
+    kj_shared_point(shared, "first: fallen ends seen to");
+    if (err == 0 && kj_shared_load(shared, KJ_CONTROL_UNCLEAN) == 0)
+        kj_shared_store(shared, KJ_CONTROL_SOUND, 1);
+}
+
 static int build(struct kj_store *store, struct kj_catalog *catalog)
 {
     struct kj_session *session = kj_session_of(store);
     KJ_TRY(kj_control_build(session->shared, store->io, catalog->slots));
     session->attached = true;
+    if (store->clean || store->sound)
+        kj_shared_store(session->shared, KJ_CONTROL_SOUND, 1);
     kj_shared_store(session->shared, KJ_CONTROL_GENERATION, catalog->generation);
     KJ_TRY(kj_checkpoints_load(store, catalog));
     kj_catalog_hold(catalog);
@@ -164,6 +202,8 @@ static int build(struct kj_store *store, struct kj_catalog *catalog)
     if (!store->clean) {
         KJ_TRY(kj_recover_all(store, catalog));
         not_now(store, kj_checkpoints_write(store, catalog, KJ_CHECKPOINT_ALL));
+        if (!store->sound)
+            see_to_fallen_ends(store);
     }
     kj_shared_store(session->shared, KJ_CONTROL_READY, 1);
     return 0;

@@ -159,6 +159,7 @@ struct kj_store {
     uint32_t handle_number;
     bool first; /* this handle was the first to open */
     bool clean; /* then: the marker was there */
+    bool sound; /* then: only processes died since the directory was whole */
 
     struct kj_lock change_lock; /* CATALOG */
     struct kj_lock lock;        /* STORE */

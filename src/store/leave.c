@@ -109,7 +109,8 @@ static int write_marker(struct kj_store *store)
 
 static int close_directory(struct kj_store *store)
 {
-    bool poisoned = kj_shared_load(kj_shared_of(store), KJ_CONTROL_UNCLEAN) != 0;
+    bool poisoned = kj_shared_load(kj_shared_of(store), KJ_CONTROL_UNCLEAN) != 0 ||
+                    kj_shared_load(kj_shared_of(store), KJ_CONTROL_SOUND) == 0;
     KJ_TRY(kj_store_sync(store));
     if (kj_settle_try(store) != 0)
         kj_err_clear(); /* the next first opener does it */

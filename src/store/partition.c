@@ -42,6 +42,21 @@ uint64_t kj_slot_word(struct kj_store *store, uint32_t slot_number, enum kj_slot
     return kj_shared_load(kj_shared_of(store), slot + (kj_word)word);
 }
 
+bool kj_store_recovered_end(struct kj_store *store, const char *name, int32_t partition,
+                            int64_t *ret_end)
+{
+    struct kj_catalog *catalog = kj_store_catalog(store);
+    const struct kj_catalog_topic *topic = kj_catalog_find(catalog, name);
+    bool found = topic != NULL && !topic->deleting && partition >= 0 &&
+                 partition < topic->partitions;
+    uint32_t slot_number = found ? kj_catalog_slot(topic, partition) : 0;
+    kj_catalog_release(catalog);
+    if (!found || kj_slot_word(store, slot_number, KJ_SLOT_STATE) != KJ_SLOT_READY)
+        return false;
+    *ret_end = (int64_t)kj_slot_word(store, slot_number, KJ_SLOT_END);
+    return true;
+}
+
 /* --- logs --- */
 
 int kj_partition_log_new(struct kj_store *store, struct kj_session *session, const char *topic,

@@ -44,6 +44,17 @@ struct kj_property_rules {
                            size_t directory_count, char *value, size_t bytes);
 };
 
+struct kj_store;
+
+/* What upper rooms must do at a moment that the store alone knows. */
+struct kj_store_hooks {
+    /* Recovery was not after a mere death of processes: ends may be lower than they were. Called by
+     * the first opener, who is alone, before anybody can append. May be called again for the same
+     * power cut. What it returns is an event, and keeps the directory from being left clean. */
+    int (*ends_fell)(void *arg, struct kj_store *store);
+    void *arg;
+};
+
 struct kj_store_options {
     const char *path;
     bool create;
@@ -69,6 +80,7 @@ struct kj_store_options {
     const struct kj_property *directory;
     size_t directory_count;
     struct kj_property_rules rules;
+    struct kj_store_hooks hooks;
     /* seams; NULL: the real ones */
     const struct kj_clock *clock;
     struct kj_io *io; /* taken over */
@@ -232,6 +244,11 @@ int kj_store_wait_also(struct kj_store *store, struct kj_partition *const *parti
                        const struct kj_wait_also *also, int64_t deadline_ns);
 /* Wakes those who wait for news of a group with this hash (and of some others). */
 void kj_store_wake_group(struct kj_store *store, uint32_t hash);
+
+/* For kj_store_hooks.ends_fell: the end of a partition as recovery left it. False: there is no such
+ * partition, or it could not be recovered. Loads nothing. */
+bool kj_store_recovered_end(struct kj_store *store, const char *topic, int32_t partition,
+                            int64_t *ret_end);
 
 /* DeleteRecords with its policy check. */
 int kj_partition_delete_records(struct kj_partition *partition, int64_t offset,

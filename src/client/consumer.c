@@ -490,6 +490,11 @@ void kj_consumer_wakeup(struct kj_consumer *consumer)
     kj_shared_wake_extra(&consumer->wakeups);
 }
 
+static bool wake_pending(const struct kj_consumer *consumer)
+{
+    return atomic_load(&consumer->wakeups) != consumer->wakeups_seen;
+}
+
 /* True once for any number of wakeups before. */
 static bool woken(struct kj_consumer *consumer)
 {
@@ -629,11 +634,10 @@ static int fill(struct kj_consumer *consumer, struct kaja_batch *batch, int64_t 
         /* The position has moved over what is there: that is given out, and the next poll fails. */
         if (err != 0)
             return batch->count > 0 ? 0 : err;
-        if (woken(consumer)) {
-            if (batch->count > 0)
-                return 0; /* they are given out; the position has moved */
+        if (batch->count > 0 && wake_pending(consumer))
+            return 0; /* the position has moved: they are given out, and the next poll ends so */
+        if (woken(consumer))
             return kj_err(KAJA_ERR_INTERRUPTED, "kaja_consumer_wakeup() was called");
-        }
         if (!kj_store_has_worker(consumer->store))
             (void)kj_store_step(consumer->store);
     }

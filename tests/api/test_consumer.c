@@ -274,6 +274,36 @@ static void test_wakeup(void **state)
     assert_ok(kaja_store_close(store));
 }
 
+/* A wakeup that meets a poll which waits for more than it has: that poll gives out what it has, and
+ * the wakeup is the next one's. */
+static void test_wakeup_of_a_gathering_poll(void **state)
+{
+    (void)state;
+    struct kaja_store *store = open_store(NULL);
+    make_topic(store, 1);
+    send_records(store, "topic", 0, 5, 10, false, NULL);
+    struct kaja_batch *batch;
+    struct kaja_consumer *consumer = to_wake =
+        open_consumer(store, 1,
+                      conf_of("auto.offset.reset", "earliest", "fetch.min.bytes", "1000000",
+                              "fetch.max.wait.ms", "20000", NULL));
+    pthread_t thread;
+    int ms = 30;
+    assert_int_equal(pthread_create(&thread, NULL, wake_soon, &ms), 0);
+    size_t count = 0;
+    int err = kaja_consumer_poll(consumer, 20000, &batch);
+    if (err == 0) { /* else the machine was so slow that the wakeup came before */
+        count = kaja_batch_count(batch);
+        kaja_batch_release(batch);
+        assert_int_equal(count, 5);
+        err = kaja_consumer_poll(consumer, 2000, &batch);
+    }
+    assert_err(err, KAJA_ERR_INTERRUPTED);
+    pthread_join(thread, NULL);
+    assert_ok(kaja_consumer_close(consumer, 20000));
+    assert_ok(kaja_store_close(store));
+}
+
 static double cpu_ms(void)
 {
     struct rusage usage;
@@ -573,6 +603,7 @@ int main(void)
         test_in_dir(test_positions),       test_in_dir(test_reset),
         test_in_dir(test_pause),           test_in_dir(test_many_partitions),
         test_in_dir(test_wakeup),          test_in_dir(test_waits_idle),
+        test_in_dir(test_wakeup_of_a_gathering_poll),
         test_in_dir(test_wait_for_record), test_in_dir(test_two_threads),
         test_in_dir(test_outlive),         test_in_dir(test_read_durable),
         test_in_dir(test_topic_deleted),   test_in_dir(test_two_processes),

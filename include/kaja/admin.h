@@ -166,6 +166,31 @@ KAJA_API int kaja_admin_group(struct kaja_store *store, const char *group_id,
                               struct kaja_group_list **ret_list);
 KAJA_API void kaja_group_list_free(struct kaja_group_list *list);
 
+/* A member of a group, in whatever process it is. */
+struct kaja_group_member {
+    const char *member_id;
+    const char *client_id;   /* "": none */
+    const char *instance_id; /* group.instance.id; NULL: none */
+    const char *const *topics; /* subscribed to, sorted */
+    size_t topic_count;
+    const struct kaja_topic_partition *partitions; /* assigned, sorted; offsets KAJA_OFFSET_NONE */
+    size_t partition_count;                        /* 0 while the group rebalances */
+};
+
+struct kaja_group_member_list {
+    struct kaja_group_info group; /* at that moment */
+    size_t count;
+    const struct kaja_group_member *members; /* in the order of joining */
+};
+
+/* A group and its members. Kafka: describeConsumerGroups(), ConsumerGroupDescription.members().
+ * Ownership: the caller's, kaja_group_member_list_free().
+ * Errors: GROUP_ID_NOT_FOUND, INVALID_GROUP_ID, INVALID_ARG (a NULL), reading.
+ * Threads: any. Blocks: on reads. */
+KAJA_API int kaja_admin_group_members(struct kaja_store *store, const char *group_id,
+                                      struct kaja_group_member_list **ret_list);
+KAJA_API void kaja_group_member_list_free(struct kaja_group_member_list *list);
+
 struct kaja_offset_list {
     size_t count;
     const struct kaja_committed_offset *offsets; /* sorted by topic and partition */

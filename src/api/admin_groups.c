@@ -28,7 +28,8 @@ struct groups {
     struct kj_text_pool pool;
 };
 
-static int add_group(void *arg, const struct kj_group_info *group)
+static int copy_info(struct kj_text_pool *pool, const struct kj_group_info *group,
+                     struct kaja_group_info *ret_info)
 {
     static const enum kaja_group_state states[] = {
         [KJ_GROUP_DEAD] = KAJA_GROUP_DEAD,
@@ -36,17 +37,24 @@ static int add_group(void *arg, const struct kj_group_info *group)
         [KJ_GROUP_PREPARING] = KAJA_GROUP_PREPARING_REBALANCE,
         [KJ_GROUP_STABLE] = KAJA_GROUP_STABLE,
     };
+    struct kaja_group_info info = {.state = states[group->phase],
+                                   .generation = group->generation,
+                                   .member_count = group->member_count};
+    KJ_TRY(kj_text_pool_add(pool, group->group_id, &info.group_id));
+    KJ_TRY(kj_text_pool_add(pool, group->assignor, &info.assignor));
+    KJ_TRY(kj_text_pool_add(pool, group->leader, &info.leader));
+    *ret_info = info;
+    return 0;
+}
+
+static int add_group(void *arg, const struct kj_group_info *group)
+{
     struct groups *groups = arg;
     void *grown = groups->infos;
     KJ_TRY(kj_grow(&grown, &groups->capacity, groups->list.count + 1, sizeof *groups->infos));
     groups->infos = grown;
-    struct kaja_group_info info = {.state = states[group->phase],
-                                   .generation = group->generation,
-                                   .member_count = group->member_count};
-    KJ_TRY(kj_text_pool_add(&groups->pool, group->group_id, &info.group_id));
-    KJ_TRY(kj_text_pool_add(&groups->pool, group->assignor, &info.assignor));
-    KJ_TRY(kj_text_pool_add(&groups->pool, group->leader, &info.leader));
-    groups->infos[groups->list.count++] = info;
+    KJ_TRY(copy_info(&groups->pool, group, &groups->infos[groups->list.count]));
+    groups->list.count++;
     groups->list.groups = groups->infos;
     return 0;
 }
@@ -94,6 +102,97 @@ int kaja_admin_group(struct kaja_store *store, const char *group_id,
 {
     KJ_TRY(check(store, group_id));
     return list_groups(store, group_id, ret_list);
+}
+
+/* --- members --- */
+
+/* A kaja_group_member_list with what it owns; the arrays of all members lie one after another. */
+struct members {
+    struct kaja_group_member_list list;
+    struct kaja_group_member *items;
+    const char **topics;
+    struct kaja_topic_partition *partitions;
+    struct kj_text_pool pool;
+};
+
+/* Topics and partitions go where *topics and *partitions point, which move behind them. */
+static int copy_member(struct members *members, const struct kj_group_member_info *member,
+                       const char ***topics, struct kaja_topic_partition **partitions)
+{
+    struct kj_text_pool *pool = &members->pool;
+    struct kaja_group_member item = {.topics = *topics,
+                                     .topic_count = member->topic_count,
+                                     .partitions = *partitions,
+                                     .partition_count = member->partition_count};
+    KJ_TRY(kj_text_pool_add(pool, member->member_id, &item.member_id));
+    KJ_TRY(kj_text_pool_add(pool, member->client_id, &item.client_id));
+    KJ_TRY(kj_text_pool_add(pool, member->instance_id, &item.instance_id));
+    for (size_t i = 0; i < member->topic_count; i++)
+        KJ_TRY(kj_text_pool_add(pool, member->topics[i], (*topics)++));
+    const char *topic = NULL;
+    for (size_t i = 0; i < member->partition_count; i++) {
+        const struct kj_member_partition *given = &member->partitions[i];
+        if (topic == NULL || strcmp(topic, given->topic) != 0)
+            KJ_TRY(kj_text_pool_add(pool, given->topic, &topic));
+        *(*partitions)++ =
+            (struct kaja_topic_partition){topic, given->partition, KAJA_OFFSET_NONE};
+    }
+    members->items[members->list.count++] = item;
+    return 0;
+}
+
+static int copy_members(void *arg, const struct kj_group_info *group)
+{
+    struct members *members = arg;
+    size_t topic_count = 0, partition_count = 0;
+    for (size_t i = 0; i < group->member_count; i++) {
+        topic_count += group->members[i].topic_count;
+        partition_count += group->members[i].partition_count;
+    }
+    KJ_TRY(copy_info(&members->pool, group, &members->list.group));
+    members->items = kj_alloc_zero(group->member_count + 1, sizeof *members->items);
+    members->topics = kj_alloc_zero(topic_count + 1, sizeof *members->topics);
+    members->partitions = kj_alloc_zero(partition_count + 1, sizeof *members->partitions);
+    if (members->items == NULL || members->topics == NULL || members->partitions == NULL)
+        return kj_err_oom("a list of members");
+    members->list.members = members->items;
+    const char **topics = members->topics;
+    struct kaja_topic_partition *partitions = members->partitions;
+    for (size_t i = 0; i < group->member_count; i++)
+        KJ_TRY(copy_member(members, &group->members[i], &topics, &partitions));
+    return 0;
+}
+
+void kaja_group_member_list_free(struct kaja_group_member_list *list)
+{
+    if (list == NULL)
+        return;
+    struct members *members = (struct members *)list;
+    kj_text_pool_free(&members->pool);
+    kj_free(members->items);
+    kj_free(members->topics);
+    kj_free(members->partitions);
+    kj_free(members);
+}
+
+int kaja_admin_group_members(struct kaja_store *store, const char *group_id,
+                             struct kaja_group_member_list **ret_list)
+{
+    KJ_TRY(check(store, group_id));
+    if (ret_list == NULL)
+        return kj_err(KAJA_ERR_INVALID_ARG, "ret_list is NULL");
+    struct members *members = kj_alloc_zero(1, sizeof *members);
+    if (members == NULL)
+        return kj_err_oom("a list of members");
+    int err = kj_group_describe(store->groups, group_id, copy_members, members);
+    if (err == 0 && members->list.group.state == KAJA_GROUP_DEAD)
+        err = kj_err(KAJA_ERR_GROUP_ID_NOT_FOUND, "there is no group %.200s", group_id);
+    if (err != 0) {
+        kaja_group_member_list_free(&members->list);
+        return err;
+    }
+    *ret_list = &members->list;
+    return 0;
 }
 
 /* --- their offsets --- */

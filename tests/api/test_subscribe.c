@@ -65,6 +65,74 @@ static void poll_until(struct kaja_consumer *a, size_t a_count, struct kaja_cons
     assert_int_equal(owned(a), a_count);
 }
 
+/* --- seen from outside --- */
+
+static void check_members(struct kaja_store *store, const char *joined_last)
+{
+    struct kaja_group_member_list *list = NULL;
+    assert_ok(kaja_admin_group_members(store, "g", &list));
+    assert_int_equal(list->group.state, KAJA_GROUP_STABLE);
+    assert_string_equal(list->group.assignor, "range");
+    assert_int_equal(list->group.member_count, 2);
+    assert_int_equal(list->count, 2);
+    const struct kaja_group_member *m = &list->members[1];
+    assert_string_equal(m->member_id, joined_last);
+    assert_string_equal(m->client_id, "second");
+    assert_string_equal(m->instance_id, "two");
+    assert_null(list->members[0].instance_id);
+    assert_int_equal(m->topic_count, 2);
+    assert_string_equal(m->topics[0], "letters");
+    assert_string_equal(m->topics[1], "numbers");
+    size_t total = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        m = &list->members[i];
+        total += m->partition_count;
+        for (size_t p = 0; p < m->partition_count; p++) {
+            assert_string_equal(m->partitions[p].topic, p < 1 ? "letters" : "numbers");
+            assert_int_equal(m->partitions[p].offset, KAJA_OFFSET_NONE);
+        }
+    }
+    assert_int_equal(total, 4);
+    kaja_group_member_list_free(list);
+}
+
+static void test_members(void **state)
+{
+    (void)state;
+    static const char *const topics[] = {"numbers", "letters"};
+    struct kaja_store *store = open_store(NULL), *other = NULL;
+    struct kaja_group_member_list *list = NULL;
+    struct kaja_group_metadata metadata;
+    assert_ok(kaja_admin_create_topic(store, "letters", 2, NULL));
+    assert_ok(kaja_admin_create_topic(store, "numbers", 2, NULL));
+    assert_err(kaja_admin_group_members(store, "g", &list), KAJA_ERR_GROUP_ID_NOT_FOUND);
+    assert_err(kaja_admin_group_members(store, "", &list), KAJA_ERR_INVALID_GROUP_ID);
+    assert_err(kaja_admin_group_members(store, NULL, &list), KAJA_ERR_INVALID_ARG);
+    assert_err(kaja_admin_group_members(store, "g", NULL), KAJA_ERR_INVALID_ARG);
+    assert_err(kaja_admin_group_members(NULL, "g", &list), KAJA_ERR_INVALID_ARG);
+    assert_null(list);
+    kaja_group_member_list_free(NULL);
+    struct kaja_consumer *a = member(store, "range");
+    struct kaja_consumer *b =
+        open_consumer(store, conf_of("group.id", "g", "partition.assignment.strategy", "range",
+                                     "client.id", "second", "group.instance.id", "two", NULL));
+    assert_ok(kaja_consumer_subscribe(a, topics, 2, NULL));
+    poll_until(a, 4, NULL, 0);
+    assert_ok(kaja_consumer_subscribe(b, topics, 2, NULL));
+    poll_until(a, 2, b, 2);
+    assert_ok(kaja_consumer_group_metadata(b, &metadata));
+    check_members(store, metadata.member_id);
+    other = open_store(NULL); /* as another process */
+    check_members(other, metadata.member_id);
+    assert_ok(kaja_store_close(other));
+    other = open_store(conf_of("kaja.read.only", "true", NULL));
+    check_members(other, metadata.member_id);
+    assert_ok(kaja_store_close(other));
+    assert_ok(kaja_consumer_close(b, 0));
+    assert_ok(kaja_consumer_close(a, 0));
+    assert_ok(kaja_store_close(store));
+}
+
 /* --- the listener --- */
 
 /* "+3" assigned three, "-2" revoked two, "!2" lost two. */
@@ -555,7 +623,8 @@ int main(void)
         test_in_dir(test_eager),   test_in_dir(test_cooperative), test_in_dir(test_positions_stay),
         test_in_dir(test_inside),  test_in_dir(test_refused),     test_in_dir(test_max_size),
         test_in_dir(test_pattern), test_in_dir(test_static),      test_in_dir(test_slow),
-        test_in_dir(test_no_worker), test_in_dir(test_waits),     test_in_dir(test_after),
+        test_in_dir(test_no_worker), test_in_dir(test_members),  test_in_dir(test_waits),
+        test_in_dir(test_after),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -61,7 +61,7 @@ void kj_buffer_pool_give_memory(struct kj_buffer_pool *pool, uint8_t *buffer, si
 void kj_buffer_pool_give_allowance(struct kj_buffer_pool *pool, size_t size);
 size_t kj_buffer_pool_used(struct kj_buffer_pool *pool);
 
-/* Says that (from before the sender is poked) somebody wants memory, or no longer does. */
+/* Says that somebody wants memory, or no longer does; kj_sender_want_memory() tells the worker too. */
 static inline void kj_buffer_pool_want(struct kj_buffer_pool *pool, bool want)
 {
     kj_fetch_add(&pool->wanted, want ? 1 : UINT64_MAX);

@@ -297,10 +297,9 @@ static bool stop_waiting(void *arg, int64_t *look_ns)
 static int wait_for_memory(struct put *put, size_t size, int64_t deadline, uint8_t **ret_memory)
 {
     struct kj_sender *sender = &put->producer->sender;
-    kj_buffer_pool_want(&sender->pool, true);
+    kj_sender_want_memory(sender, true);
     int err;
     if (sender->has_worker) {
-        kj_sender_poke(sender, false);
         err = kj_buffer_pool_take(&sender->pool, size, deadline, stop_waiting, put, ret_memory);
     } else {
         int64_t now;
@@ -312,7 +311,7 @@ static int wait_for_memory(struct put *put, size_t size, int64_t deadline, uint8
         } while (err == KAJA_ERR_BUFFER_EXHAUSTED && now < deadline &&
                  !kj_sender_woken(sender, put->since));
     }
-    kj_buffer_pool_want(&sender->pool, false);
+    kj_sender_want_memory(sender, false);
     return err != 0 && kj_sender_woken(sender, put->since) ? interrupted() : err;
 }
 

@@ -147,6 +147,15 @@ static void note_listing(struct kj_sender *sender)
     kj_fetch_add(&sender->listings, 1); /* pairs with run(): seen, or the worker is seen asleep */
 }
 
+void kj_sender_want_memory(struct kj_sender *sender, bool want)
+{
+    kj_buffer_pool_want(&sender->pool, want);
+    if (!want || !sender->has_worker)
+        return;
+    note_listing(sender); /* the lists it went through have all become due */
+    kj_sender_poke(sender, false);
+}
+
 /* Both: acc->lock and sender->lock held. */
 static void list_append(struct kj_sender *sender, struct kj_accumulator *acc)
 {
@@ -183,6 +192,7 @@ bool kj_sender_list(struct kj_sender *sender, struct kj_accumulator *acc)
 
 void kj_sender_poke(struct kj_sender *sender, bool later)
 {
+    kj_fence(); /* what was done before the look at asleep: pairs with run() */
     uint64_t asleep = kj_load_relaxed(&sender->asleep);
     while (asleep > (later ? KJ_SENDER_NAPS : KJ_SENDER_AWAKE))
         if (kj_cas(&sender->asleep, &asleep, KJ_SENDER_AWAKE)) {
@@ -666,13 +676,14 @@ static int64_t run(void *arg)
     if (kj_store_gone(sender->store))
         kj_reports_moved(&sender->reports); /* polls end without a report */
     for (int i = 0; i < ROUNDS_MAX; i++) {
-        uint64_t listings = kj_load_relaxed(&sender->listings);
+        /* Acquire: with a listing seen, memory that was wanted before it is seen to be wanted. */
+        uint64_t listings = kj_load_acquire(&sender->listings);
         int64_t when = kj_sender_work(sender);
         if (listings != kj_load_relaxed(&sender->listings))
             continue;
         bool nap = when != INT64_MAX && when - kj_mono_ns(sender->clock) <= KJ_GROWING_LOOK_NS;
         kj_store_relaxed(&sender->asleep, nap ? KJ_SENDER_NAPS : KJ_SENDER_SLEEPS);
-        kj_fence(); /* asleep before the look at listings: pairs with note_listing() */
+        kj_fence(); /* asleep before the look at listings: pairs with note_listing(), poke */
         if (listings == kj_load_relaxed(&sender->listings))
             return when;
         kj_store_relaxed(&sender->asleep, KJ_SENDER_AWAKE);

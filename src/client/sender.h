@@ -48,7 +48,7 @@ struct kj_sender {
     struct kj_accumulator *first, **last;
     struct kj_accumulator *flush_first, **flush_last;
     struct kj_drain *drains;
-    kj_atomic_u64 listings; /* accumulators put into a list so far */
+    kj_atomic_u64 listings; /* accumulators put into a list, or made due in it, so far */
     kj_atomic_u64 asleep;   /* enum kj_sender_sleep of the worker */
     kj_atomic_u64 stopping; /* 1: nothing is appended or flushed any more */
     kj_atomic_u64 wakeups;  /* asked for by the application, in a signal handler maybe */
@@ -75,6 +75,8 @@ static inline size_t kj_sender_gather(const struct kj_sender *sender, size_t siz
 
 /* Puts it into the lists it belongs to; acc->lock held. True: kj_sender_poke() afterwards. */
 bool kj_sender_list(struct kj_sender *sender, struct kj_accumulator *acc);
+/* Somebody waits for memory that open batches may hold, or no longer does: they are due at once. */
+void kj_sender_want_memory(struct kj_sender *sender, bool want);
 /* Wakes the worker; with later, only if it would sleep for long. */
 void kj_sender_poke(struct kj_sender *sender, bool later);
 

@@ -113,6 +113,7 @@ struct in {
     const uint8_t *at; /* in memory of the group's own */
     size_t left;
     bool bad;
+    bool no_memory; /* it may be good */
 };
 
 static const uint8_t *take(struct in *in, size_t len)
@@ -146,7 +147,8 @@ static int64_t take_i64(struct in *in)
 static const char *take_text(struct in *in)
 {
     uint32_t len = take_u32(in);
-    const uint8_t *at = take(in, (size_t)len + 1);
+    /* Before the addition, which may wrap where size_t has 32 bits. */
+    const uint8_t *at = take(in, len < in->left ? (size_t)len + 1 : SIZE_MAX);
     if (at == NULL)
         return "";
     if (at[len] != '\0' || memchr(at, '\0', len) != NULL) {
@@ -165,6 +167,7 @@ static void *take_list(struct in *in, size_t bytes, size_t *ret_count)
     *ret_count = 0;
     if (items == NULL) {
         in->bad = true;
+        in->no_memory = in->no_memory || at != NULL;
         return NULL;
     }
     memcpy(items, at, count * bytes);
@@ -302,8 +305,10 @@ int kj_group_decode(const uint8_t *bytes, size_t len, struct kj_group **ret_grou
     int err = copy == NULL ? kj_err_oom("a group") : 0;
     if (err == 0) {
         memcpy(copy, bytes, len);
-        struct in in = {group, copy + CHECKSUM, len - CHECKSUM, false};
+        struct in in = {.group = group, .at = copy + CHECKSUM, .left = len - CHECKSUM};
         err = take_all(&in);
+        if (err == 0 && in.no_memory)
+            err = kj_err_oom("a group");
         if (err == 0 && in.bad)
             err = kj_err(KAJA_ERR_DAMAGED, "%s", damaged);
     }

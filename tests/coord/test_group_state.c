@@ -2,11 +2,13 @@
 #include "golden.h"
 #include "kjtest.h"
 
+#include "base/alloc.h"
 #include "base/err.h"
 #include "group_model.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <xxhash.h>
 
 /* --- a group whose state goes through the blob behind each step --- */
 
@@ -627,6 +629,65 @@ static void test_blob_damage(void **state)
     kj_buffer_free(&blob);
 }
 
+static int allocations, fail_at;
+
+static int fail_one(void *arg)
+{
+    (void)arg;
+    return ++allocations == fail_at;
+}
+
+/* Damage makes a group anew, without its members; a shortage of memory must not. */
+static void test_blob_memory_is_no_damage(void **state)
+{
+    (void)state;
+    enum { MANY = 9000 }; /* more than one piece of the group's memory */
+    static struct kj_group_join_partition owned[MANY];
+    begin();
+    for (int i = 0; i < MANY; i++)
+        owned[i] = (struct kj_group_join_partition){"t", i};
+    struct kj_group_join join = join_of("a", true);
+    join.owned = owned;
+    join.owned_count = MANY;
+    assert_ok(step(join));
+    struct kj_buffer blob = {0};
+    assert_ok(kj_group_encode(group, &blob));
+    bool failed = true;
+    for (fail_at = 1; failed; fail_at++) {
+        struct kj_group *other = NULL;
+        allocations = 0;
+        kj_alloc_set_hook(fail_one, NULL);
+        int err = kj_group_decode(blob.bytes, blob.len, &other);
+        kj_alloc_set_hook(NULL, NULL);
+        failed = allocations >= fail_at;
+        assert_int_equal(err, failed ? KAJA_ERR_OUT_OF_MEMORY : 0);
+        kj_group_free(other);
+    }
+    assert_true(fail_at > 5);
+    kj_buffer_free(&blob);
+}
+
+/* Lengths that would wrap if one were added to them. */
+static void test_blob_hostile_lengths(void **state)
+{
+    (void)state;
+    two_members();
+    struct kj_buffer blob = {0};
+    struct kj_group *other = NULL;
+    assert_ok(kj_group_encode(group, &blob));
+    for (size_t at = 8; at + 4 <= blob.len; at++) {
+        uint8_t kept[4];
+        memcpy(kept, blob.bytes + at, sizeof kept);
+        memset(blob.bytes + at, 0xff, sizeof kept);
+        uint64_t sum = XXH3_64bits(blob.bytes + 8, blob.len - 8);
+        memcpy(blob.bytes, &sum, sizeof sum);
+        if (kj_group_decode(blob.bytes, blob.len, &other) == 0)
+            kj_group_free(other); /* some number, a time perhaps */
+        memcpy(blob.bytes + at, kept, sizeof kept);
+    }
+    kj_buffer_free(&blob);
+}
+
 static int end(void **state)
 {
     (void)state;
@@ -658,6 +719,8 @@ int main(void)
         cmocka_unit_test(test_sessions),
         cmocka_unit_test(test_random),
         cmocka_unit_test(test_blob_damage),
+        cmocka_unit_test(test_blob_memory_is_no_damage),
+        cmocka_unit_test(test_blob_hostile_lengths),
     };
     return cmocka_run_group_tests(tests, NULL, end);
 }

@@ -487,7 +487,11 @@ int kj_membership_unsubscribe(struct kj_membership *membership, bool leave)
     bool whole = err == 0 && (state == KJ_MEMBER_STABLE || state == KJ_MEMBER_NONE);
     membership->hooks.commit(membership->hooks.arg);
     int given_up = give_up(membership, !whole, false);
-    int left = leave ? kj_member_leave(membership->member) : 0;
+    int left = 0;
+    if (leave)
+        left = kj_member_leave(membership->member);
+    else
+        kj_member_step_out(membership->member); /* what it had is not its any more */
     forget_subscription(membership);
     membership->joined_before = false;
     membership->rejoin = false;

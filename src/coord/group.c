@@ -325,6 +325,14 @@ static void lose(struct kj_member *member, enum kj_member_state state, uint64_t 
     set_state(member, state, seen);
 }
 
+/* A static member stays in the group when a generation is completed without it, but what it had
+ * may be another's by now, and what it would commit is of the past. */
+static bool passed_over(const struct kj_member *member, const struct kj_group *group,
+                        const struct kj_group_member *me)
+{
+    return !me->joined && group->generation > member->joined_for;
+}
+
 int kj_member_adopt(struct kj_member *member, const struct kj_group *group, uint64_t state)
 {
     const struct kj_group_member *me = group == NULL ? NULL : kj_group_find(group, member->id);
@@ -332,6 +340,10 @@ int kj_member_adopt(struct kj_member *member, const struct kj_group *group, uint
         bool fenced =
             group != NULL && kj_group_find_instance(group, member->instance_id) != NULL;
         lose(member, fenced ? KJ_MEMBER_FENCED : KJ_MEMBER_LOST, state);
+        return 0;
+    }
+    if (passed_over(member, group, me)) {
+        lose(member, KJ_MEMBER_LOST, state);
         return 0;
     }
     if (group->phase == KJ_GROUP_STABLE) {
@@ -495,6 +507,8 @@ static int join_locked(struct kj_member *member, struct kj_group_join *join)
         if (fresh)
             memcpy(member->id, new_id, sizeof new_id);
         kj_store_release(&member->area, op.area.word);
+        member->joined_for =
+            op.group->generation + (op.group->phase == KJ_GROUP_STABLE ? 0 : 1);
         member->tick_fresh = false;
         member->heartbeat_ms = op.now_ms + member->heartbeat_interval_ms;
         if (kj_load_acquire(&member->polled_ms) != INT64_MAX) /* else it is in a poll now */
@@ -603,6 +617,15 @@ int kj_member_leave(struct kj_member *member)
     member->generation = -1;
     kj_lock_release(&member->lock);
     return err;
+}
+
+void kj_member_step_out(struct kj_member *member)
+{
+    kj_lock_acquire(&member->lock);
+    if (kj_load_acquire(&member->state) != KJ_MEMBER_FENCED)
+        lose(member, KJ_MEMBER_NONE, kj_load_acquire(&member->seen));
+    member->generation = -1;
+    kj_lock_release(&member->lock);
 }
 
 /* --- small things --- */

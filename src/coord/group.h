@@ -34,7 +34,7 @@
  *                    LOST, FENCED   listener's lost; LOST: kj_member_join as a new member
  *     waiting     kj_store_wait_also() with kj_member_wait(): wakes when the group changed
  *     commit      kj_member_commit_as, then the offset store's commit with kj_group_check_commit
- *     the end     kj_member_leave (dynamic members), kj_member_free
+ *     the end     kj_member_leave (static members: kj_member_step_out), kj_member_free
  *
  * Kafka: GroupCoordinator, GroupMetadataManager, and the server's side of ConsumerCoordinator.
  */
@@ -92,8 +92,9 @@ enum kj_member_state {
     KJ_MEMBER_JOINED,   /* has joined the rebalance that is on; it waits for others */
     KJ_MEMBER_STABLE,   /* has an assignment in the group's generation */
     KJ_MEMBER_REJOIN,   /* a rebalance is on and waits for this member's kj_member_join() */
-    KJ_MEMBER_LOST,     /* was removed: session expired, did not rejoin in time, did not poll, or
-                           the group is gone. Join again: as a new member */
+    KJ_MEMBER_LOST,     /* was removed: session expired, did not rejoin in time (a static member: a
+                           generation was completed without it), did not poll, or the group is gone.
+                           Join again: as a new member */
     KJ_MEMBER_FENCED    /* another process uses the same instance id: fatal, FENCED_INSTANCE_ID */
 };
 
@@ -138,6 +139,10 @@ int kj_member_assignment(struct kj_member *member,
 /* Leaves the group at once (a static member too, if the caller calls it). 0 also if it was not in
  * the group. After LOCK_TIMED_OUT and the like it is out for itself; the others find it dead. */
 int kj_member_leave(struct kj_member *member);
+
+/* A static member is out for itself, and keeps its place in the group until its session ends: its
+ * next join is that of one who has come back. Touches nothing shared but its live byte. */
+void kj_member_step_out(struct kj_member *member);
 
 /* What is due: heartbeat, looking after the others, leaving when its owner did not poll for
  * rebalance_timeout_ms, rebalance when topics changed. Called by the store's worker (the groups'

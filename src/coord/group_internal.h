@@ -58,6 +58,7 @@ struct kj_member {
     char id[320];
     kj_word slot; /* 0: none */
     int32_t generation;
+    int32_t joined_for; /* the generation that its last join takes part in */
     struct kj_member_partition *assignment; /* one piece of memory with its names */
     size_t assignment_count;
     struct kj_group_join_topic *topics; /* subscription as of the last join; likewise */

@@ -541,6 +541,69 @@ static void test_static(void **state)
     assert_ok(kaja_store_close(store));
 }
 
+/* A generation passed without it: what it had is lost, not given back. */
+static void test_static_passed_over(void **state)
+{
+    (void)state;
+    struct told told;
+    struct kaja_store *store = open_store(NULL);
+    struct kaja_rebalance_listener listener = listener_for(&told);
+    assert_ok(kaja_admin_create_topic(store, "letters", 4, NULL));
+    struct kaja_consumer *s = open_consumer(
+        store,
+        conf_of("group.id", "g", "group.instance.id", "one", "max.poll.interval.ms", "300", NULL));
+    assert_ok(kaja_consumer_subscribe(s, letters, 1, &listener));
+    poll_until(s, 4, NULL, 0);
+    assert_told(&told, "+4");
+    struct kaja_consumer *other = open_consumer(
+        store, conf_of("group.id", "g", "max.poll.interval.ms", "300", NULL));
+    assert_ok(kaja_consumer_subscribe(other, letters, 1, NULL));
+    poll_until(other, 2, NULL, 0); /* s does not poll */
+    assert_told(&told, "");
+    const struct kaja_committed_offset mine = {.topic = "letters", .leader_epoch = -1};
+    assert_err(kaja_consumer_commit(s, &mine, 1, 1000), KAJA_ERR_ILLEGAL_GENERATION);
+    poll_until(s, 2, other, 2);
+    assert_told(&told, "!4+2");
+    assert_ok(kaja_consumer_close(s, 1000));
+    assert_ok(kaja_consumer_close(other, 1000));
+    assert_ok(kaja_store_close(store));
+}
+
+/* Neither what it had under another subscription nor a share of what it does not read. */
+static void test_static_unsubscribes(void **state)
+{
+    (void)state;
+    struct told told;
+    struct kaja_store *store = open_store(NULL);
+    struct kaja_rebalance_listener listener = listener_for(&told);
+    static const char *const words[] = {"words"};
+    assert_ok(kaja_admin_create_topic(store, "letters", 4, NULL));
+    assert_ok(kaja_admin_create_topic(store, "words", 3, NULL));
+    struct kaja_consumer *s = static_member(store, "one", &listener);
+    poll_until(s, 4, NULL, 0);
+    assert_ok(kaja_consumer_unsubscribe(s));
+    assert_told(&told, "+4-4");
+    assert_ok(kaja_consumer_subscribe_pattern(s, "no such topic", &listener));
+    poll_until(s, 0, NULL, 0);
+    assert_told(&told, "+0");
+    assert_ok(kaja_consumer_unsubscribe(s));
+    assert_ok(kaja_consumer_subscribe(s, letters, 1, &listener));
+    poll_until(s, 4, NULL, 0);
+    assert_ok(kaja_consumer_unsubscribe(s));
+    assert_told(&told, "+4-4");
+    assert_ok(kaja_consumer_subscribe(s, words, 1, &listener));
+    poll_until(s, 3, NULL, 0);
+    assert_told(&told, "+3");
+    int32_t generation = generation_of(s);
+    assert_ok(kaja_consumer_unsubscribe(s));
+    assert_ok(kaja_consumer_subscribe(s, words, 1, &listener));
+    poll_until(s, 3, NULL, 0); /* it has come back to its place */
+    assert_told(&told, "-3+3");
+    assert_int_equal(generation_of(s), generation);
+    assert_ok(kaja_consumer_close(s, 1000));
+    assert_ok(kaja_store_close(store));
+}
+
 static void test_slow(void **state)
 {
     (void)state;
@@ -623,6 +686,7 @@ int main(void)
         test_in_dir(test_eager),   test_in_dir(test_cooperative), test_in_dir(test_positions_stay),
         test_in_dir(test_inside),  test_in_dir(test_refused),     test_in_dir(test_max_size),
         test_in_dir(test_pattern), test_in_dir(test_static),      test_in_dir(test_slow),
+        test_in_dir(test_static_passed_over), test_in_dir(test_static_unsubscribes),
         test_in_dir(test_no_worker), test_in_dir(test_members),  test_in_dir(test_waits),
         test_in_dir(test_after),
     };

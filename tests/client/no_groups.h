@@ -117,6 +117,12 @@ int kj_member_leave(struct kj_member *member)
     abort();
 }
 
+void kj_member_step_out(struct kj_member *member)
+{
+    (void)member;
+    abort();
+}
+
 int kj_member_tick(struct kj_member *member, int64_t *ret_next_due_ns)
 {
     (void)member;
@@ -170,6 +176,13 @@ void kj_member_commit_as(struct kj_member *member, struct kj_commit_as *ret_as)
 {
     (void)member;
     (void)ret_as;
+    abort();
+}
+
+void kj_store_event_add(struct kj_store *store, const struct kj_event *event)
+{
+    (void)store;
+    (void)event;
     abort();
 }
 

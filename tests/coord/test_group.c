@@ -324,6 +324,115 @@ static void test_static(void **state)
     close_process(&q);
 }
 
+static struct kj_member *hasty_member(struct process *process, const char *instance_id)
+{
+    struct kj_member_options options = member_options(instance_id);
+    struct kj_member *member = NULL;
+    options.rebalance_timeout_ms = 150;
+    assert_ok(kj_member_new(process->groups, &options, &member));
+    return member;
+}
+
+/* A static member that did not rejoin in time is still in the group, but what it had may be
+ * another's: it has lost it, cannot commit for it, and gets its share of now without a rebalance.
+ * again: yet another rebalance is on when it looks. */
+static void static_passed_over(bool again)
+{
+    struct process p = open_process(), q = open_process();
+    struct kj_member *s = hasty_member(&p, "s"), *a = hasty_member(&q, NULL);
+    struct kj_member *b = hasty_member(&q, NULL);
+    struct kj_commit_as as;
+    joins(s);
+    assert_int_equal(share(s), 6);
+    joins(a);
+    nap(200);
+    kj_member_poll_seen(a);
+    assert_ok(kj_member_tick(a, NULL));
+    assert_int_equal(kj_member_generation(s), 1);
+    assert_int_equal(look(a), KJ_MEMBER_STABLE);
+    assert_int_equal(share(a), 3); /* it is expected back */
+    if (again)
+        joins(b);
+    kj_member_commit_as(s, &as);
+    assert_err(kj_group_check_commit(&as), KAJA_ERR_ILLEGAL_GENERATION);
+    assert_int_equal(look(s), KJ_MEMBER_LOST);
+    kj_member_commit_as(s, &as);
+    assert_err(kj_group_check_commit(&as), KAJA_ERR_ILLEGAL_GENERATION);
+    joins(s);
+    if (again) {
+        joins(a);
+        assert_int_equal(share(a) + share(b) + share(s), 6);
+        assert_int_equal(kj_member_generation(s), 3);
+    } else {
+        assert_int_equal(share(s), 3);
+        assert_int_equal(kj_member_generation(s), 2);
+        assert_int_equal(look(a), KJ_MEMBER_STABLE);
+    }
+    kj_member_free(s);
+    kj_member_free(a);
+    kj_member_free(b);
+    close_process(&p);
+    close_process(&q);
+}
+
+static void test_static_passed_over(void **state)
+{
+    (void)state;
+    static_passed_over(false);
+}
+
+static void test_static_passed_over_twice(void **state)
+{
+    (void)state;
+    static_passed_over(true);
+}
+
+/* One that joined in time and did not look before the next rebalance has lost nothing. */
+static void test_static_slow_to_look(void **state)
+{
+    (void)state;
+    struct process p = open_process(), q = open_process();
+    struct kj_member *s = new_member(&p, "s"), *a = new_member(&q, NULL);
+    struct kj_member *b = new_member(&q, NULL);
+    joins(a);
+    joins(s);
+    assert_int_equal(look(s), KJ_MEMBER_JOINED);
+    joins(a); /* completes, */
+    joins(b); /* and begins again */
+    assert_int_equal(look(s), KJ_MEMBER_REJOIN);
+    kj_member_free(s);
+    kj_member_free(a);
+    kj_member_free(b);
+    close_process(&p);
+    close_process(&q);
+}
+
+/* Its session ended: it is no member any more. */
+static void test_static_session_ends(void **state)
+{
+    (void)state;
+    struct process p = open_process(), q = open_process();
+    struct kj_member_options options = member_options("s");
+    struct kj_member *s, *a = new_member(&q, NULL);
+    struct kj_commit_as as;
+    options.session_timeout_ms = 150;
+    assert_ok(kj_member_new(p.groups, &options, &s));
+    joins(a);
+    joins(s);
+    joins(a);
+    assert_int_equal(share(s), 3);
+    nap(200); /* without a tick, so without a heartbeat */
+    kj_member_commit_as(s, &as);
+    assert_true(until(a, KJ_MEMBER_REJOIN) < 5000);
+    joins(a);
+    assert_err(kj_group_check_commit(&as), KAJA_ERR_UNKNOWN_MEMBER_ID);
+    assert_int_equal(look(s), KJ_MEMBER_LOST);
+    kj_member_free(s);
+    kj_member_free(a);
+    close_process(&p);
+    close_process(&q);
+}
+
 /* --- commits --- */
 
 static int commit(struct process *p, struct kj_commit_as *as, int64_t offset)
@@ -557,6 +666,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_stopped, make, clear),
         cmocka_unit_test_setup_teardown(test_silent, make, clear),
         cmocka_unit_test_setup_teardown(test_static, make, clear),
+        cmocka_unit_test_setup_teardown(test_static_passed_over, make, clear),
+        cmocka_unit_test_setup_teardown(test_static_passed_over_twice, make, clear),
+        cmocka_unit_test_setup_teardown(test_static_slow_to_look, make, clear),
+        cmocka_unit_test_setup_teardown(test_static_session_ends, make, clear),
         cmocka_unit_test_setup_teardown(test_commits, make, clear),
         cmocka_unit_test_setup_teardown(test_generation_is_kept, make, clear),
         cmocka_unit_test_setup_teardown(test_record, make, clear),

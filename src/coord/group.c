@@ -15,7 +15,8 @@
 /* --- what the offset store asks (kj_offset_groups) --- */
 
 /* Under the append lock of the group's partition, so it cannot change. *ret_group NULL: nobody is
- * there. False: that cannot be found out now, so nothing may be thrown away. */
+ * there; the dead are left out. False: that cannot be found out now, so nothing may be thrown away.
+ */
 static bool live(struct kj_groups *groups, const char *group_id, struct kj_group **ret_group)
 {
     struct kj_area area;
@@ -26,7 +27,18 @@ static bool live(struct kj_groups *groups, const char *group_id, struct kj_group
         err = kj_group_peek(groups, area, group_id, ret_group, &state);
     if (err != 0)
         kj_err_clear();
+    if (err == 0 && *ret_group != NULL) {
+        struct kj_group_op op = {
+            .groups = groups, .group = *ret_group, .now_ms = kj_groups_now_ms(groups)};
+        kj_group_reap(&op, false); /* in this copy only: a sweep does it for good */
+    }
     return err == 0;
+}
+
+static void sweep(void *arg)
+{
+    if (kj_groups_sweep(arg) != 0)
+        kj_err_clear(); /* the next one does it */
 }
 
 static bool has_members(void *arg, const char *group_id)
@@ -69,7 +81,8 @@ int kj_groups_open(struct kj_store *store, struct kj_offset_store *offsets,
     kj_cond_init(&groups->cond);
     groups->task = (struct kj_store_task){.run = kj_groups_task, .arg = groups};
     kj_offset_store_set_groups(offsets,
-                               &(struct kj_offset_groups){has_members, subscribes, groups});
+                               &(struct kj_offset_groups){
+                                   has_members, subscribes, sweep, groups});
     kj_store_task_add(store, &groups->task);
     *ret_groups = groups;
     return 0;

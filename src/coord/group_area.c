@@ -102,12 +102,33 @@ int kj_area_find(struct kj_store *store, int32_t partition, uint64_t hash,
     return kj_scratch_shared(store) == NULL ? 0 : look(store, partition, hash, ret_area, NULL);
 }
 
-int kj_area_claim(struct kj_store *store, int32_t partition, uint64_t hash,
-                  struct kj_area *ret_area)
+/* The newest ones, so that many living groups cost little; a sweep makes the others idle. */
+static int look_for_dead(struct kj_store *store, int32_t partition, kj_area_dead_fn *dead,
+                         void *arg, struct kj_area *ret_area)
+{
+    enum { ASKED_MAX = 64 };
+    struct kj_area area = {0};
+    int32_t of;
+    for (int asked = 0; asked < ASKED_MAX; asked++) {
+        KJ_TRY(kj_area_next(store, area, &area, &of));
+        if (area.word == 0)
+            return 0;
+        if (of == partition && dead(arg, area)) {
+            *ret_area = area;
+            return 0;
+        }
+    }
+    return 0;
+}
+
+int kj_area_claim(struct kj_store *store, int32_t partition, uint64_t hash, kj_area_dead_fn *dead,
+                  void *arg, struct kj_area *ret_area)
 {
     struct kj_shared *shared = kj_scratch_shared(store);
     struct kj_area area, idle = {0};
     KJ_TRY(look(store, partition, hash, &area, &idle));
+    if (area.word == 0 && idle.word == 0)
+        KJ_TRY(look_for_dead(store, partition, dead, arg, &idle));
     if (area.word == 0 && idle.word != 0) {
         /* Dies somebody behind this, the blob in it has another group's name: it counts none. */
         kj_shared_store(shared, idle.word + AREA_HASH, hash);

@@ -18,7 +18,8 @@
  * the lock looks at the state word before and after.
  *
  * An area belongs to one partition for good and so is always changed under the same append lock;
- * an idle one (a group without members, whose last record is written) is given to another group.
+ * an idle one (a group without members, whose last record is written), or one whose members are all
+ * dead, is given to another group.
  * Halves only grow; what they leave behind is at most what they have.
  */
 #ifndef KJ_COORD_GROUP_AREA_H
@@ -39,9 +40,12 @@ uint64_t kj_area_state(struct kj_store *store, struct kj_area area);
 /* Any thread, no lock. partition -1: any. ret_area->word 0: there is none. DAMAGED. */
 int kj_area_find(struct kj_store *store, int32_t partition, uint64_t hash,
                  struct kj_area *ret_area);
-/* Finds it, or takes an idle one, or a new one. The group's lock is held. DISK_FULL, DAMAGED. */
-int kj_area_claim(struct kj_store *store, int32_t partition, uint64_t hash,
-                  struct kj_area *ret_area);
+/* Is nobody in there any more? */
+typedef bool kj_area_dead_fn(void *arg, struct kj_area area);
+/* Finds it, or takes an idle one, or one that is dead (some are asked), or a new one. The group's
+ * lock is held. DISK_FULL, DAMAGED. */
+int kj_area_claim(struct kj_store *store, int32_t partition, uint64_t hash, kj_area_dead_fn *dead,
+                  void *arg, struct kj_area *ret_area);
 /* A copy of the blob (len 0: there is none) and the state word it belongs to. No lock needed.
  * DAMAGED; OUT_OF_MEMORY. */
 int kj_area_read(struct kj_store *store, struct kj_area area, struct kj_buffer *blob,

@@ -92,7 +92,7 @@ static void drop_dead(struct kj_groups *groups, struct kj_group *group)
     size_t kept = 0;
     for (size_t i = 0; i < group->member_count; i++) {
         const struct kj_group_member *member = &group->members[i];
-        if (member->instance_id[0] != '\0' || kj_group_slot_alive(groups, member->slot))
+        if (!kj_group_member_gone(groups, member))
             group->members[kept++] = *member;
     }
     group->member_count = kept;
@@ -150,6 +150,8 @@ static int traces_of_areas(struct kj_groups *groups, struct traces *traces)
         int err = kj_area_read(groups->store, area, &blob, &state);
         if (err == 0 && blob.len > 0)
             err = kj_group_decode(blob.bytes, blob.len, &group);
+        if (err == 0 && group != NULL)
+            drop_dead(groups, group);
         if (err == 0 && group != NULL && group->member_count > 0)
             err = add_trace(traces, group->id, strlen(group->id), group->generation);
         kj_buffer_free(&blob);

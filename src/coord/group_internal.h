@@ -103,6 +103,11 @@ int kj_group_op_publish(struct kj_group_op *op);
 void kj_group_op_end(struct kj_group_op *op);
 /* Is the process of this member there? Not asked for static members. */
 bool kj_group_slot_alive(struct kj_groups *groups, uint32_t slot);
+/* Its process is dead, or its session has expired. */
+bool kj_group_member_gone(struct kj_groups *groups, const struct kj_group_member *member);
+/* Takes the dead out of every group, for where no member is left to notice. Waits for nobody: a
+ * group that somebody is at is passed over. OUT_OF_MEMORY, DAMAGED. */
+int kj_groups_sweep(struct kj_groups *groups);
 /* Removes dynamic members whose process is dead (unjoined_only: only those that hold a rebalance
  * up), and any whose session has expired. */
 void kj_group_reap(struct kj_group_op *op, bool unjoined_only);

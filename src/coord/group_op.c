@@ -69,16 +69,28 @@ bool kj_group_slot_alive(struct kj_groups *groups, uint32_t slot)
                    kj_shared_lock_held(kj_scratch_shared(groups->store), kj_scratch_lock(slot)));
 }
 
-static bool gone(struct kj_group_op *op, const struct kj_group_member *member, bool unjoined_only)
+/* ask: the kernel too, for dynamic ones. */
+static bool is_gone(struct kj_groups *groups, const struct kj_group_member *member, int64_t now_ms,
+                    bool ask)
 {
-    struct kj_store *store = op->groups->store;
-    bool ask = !unjoined_only || (op->group->phase == KJ_GROUP_PREPARING && !member->joined);
-    if (ask && member->instance_id[0] == '\0' && !kj_group_slot_alive(op->groups, member->slot))
+    struct kj_store *store = groups->store;
+    if (ask && member->instance_id[0] == '\0' && !kj_group_slot_alive(groups, member->slot))
         return true;
     if (!kj_area_slot_ok(store, member->slot))
         return true;
     int64_t heartbeat_ms = (int64_t)kj_shared_load(kj_scratch_shared(store), member->slot);
-    return kj_group_expired(member, heartbeat_ms, op->now_ms);
+    return kj_group_expired(member, heartbeat_ms, now_ms);
+}
+
+bool kj_group_member_gone(struct kj_groups *groups, const struct kj_group_member *member)
+{
+    return is_gone(groups, member, kj_groups_now_ms(groups), true);
+}
+
+static bool gone(struct kj_group_op *op, const struct kj_group_member *member, bool unjoined_only)
+{
+    bool ask = !unjoined_only || (op->group->phase == KJ_GROUP_PREPARING && !member->joined);
+    return is_gone(op->groups, member, op->now_ms, ask);
 }
 
 static bool all_joined(const struct kj_group *group)
@@ -106,6 +118,79 @@ void kj_group_reap(struct kj_group_op *op, bool unjoined_only)
         reap(op, false);
 }
 
+/* --- groups that all have left without a word --- */
+
+/* May another group have the area? Its record is written, and the rest is as after the death of
+ * everybody: what comes next follows from the record. The lock of the partition, which is the lock
+ * of both groups, is held. */
+static bool area_is_dead(void *arg, struct kj_area area)
+{
+    struct kj_groups *groups = arg;
+    struct kj_buffer blob = {0};
+    struct kj_group *group = NULL;
+    uint64_t state;
+    int err = kj_area_read(groups->store, area, &blob, &state);
+    if (err == 0)
+        err = kj_group_decode(blob.bytes, blob.len, &group);
+    bool dead = err == 0 && !group->record_due;
+    for (size_t i = 0; dead && i < group->member_count; i++)
+        dead = kj_group_member_gone(groups, &group->members[i]);
+    if (err != 0)
+        kj_err_clear();
+    kj_buffer_free(&blob);
+    kj_group_free(group);
+    return dead;
+}
+
+/* Takes the dead out of one group, if there are any. */
+static int sweep_group(struct kj_groups *groups, const struct kj_group *seen)
+{
+    struct kj_group_op op;
+    bool any = false;
+    for (size_t i = 0; i < seen->member_count && !any; i++)
+        any = kj_group_member_gone(groups, &seen->members[i]);
+    if (!any)
+        return 0;
+    KJ_TRY(kj_group_op_begin(groups, seen->id, KJ_OP_NO_WAIT, &op));
+    int err = 0;
+    if (op.group != NULL) {
+        kj_group_reap(&op, false);
+        err = kj_group_op_publish(&op);
+    }
+    struct kj_err_saved why;
+    if (err != 0)
+        kj_err_save(err, &why);
+    kj_group_op_end(&op);
+    return err == 0 ? 0 : kj_err_restore(&why);
+}
+
+int kj_groups_sweep(struct kj_groups *groups)
+{
+    enum { AREAS_MAX = 1 << 20 };
+    struct kj_area area = {0};
+    int32_t partition;
+    for (int i = 0; i < AREAS_MAX && kj_scratch_shared(groups->store) != NULL; i++) {
+        struct kj_buffer blob = {0};
+        struct kj_group *group = NULL;
+        uint64_t state;
+        KJ_TRY(kj_area_next(groups->store, area, &area, &partition));
+        if (area.word == 0)
+            break;
+        int err = kj_area_read(groups->store, area, &blob, &state);
+        if (err == 0 && blob.len > 0)
+            err = kj_group_decode(blob.bytes, blob.len, &group);
+        if (err == 0 && group != NULL)
+            err = sweep_group(groups, group);
+        kj_buffer_free(&blob);
+        kj_group_free(group);
+        if (err == KAJA_ERR_OUT_OF_MEMORY)
+            return err;
+        if (err != 0)
+            kj_err_clear(); /* somebody is at that group, or its next member makes it anew */
+    }
+    return 0;
+}
+
 /* --- the step --- */
 
 static int find_partition(struct kj_group_op *op, unsigned flags)
@@ -126,7 +211,7 @@ static int read_state(struct kj_group_op *op, unsigned flags)
     bool found;
     int32_t number = kj_partition_number(op->partition);
     if ((flags & KJ_OP_MAKE) != 0)
-        KJ_TRY(kj_area_claim(groups->store, number, op->hash, &op->area));
+        KJ_TRY(kj_area_claim(groups->store, number, op->hash, area_is_dead, groups, &op->area));
     else
         KJ_TRY(kj_area_find(groups->store, number, op->hash, &op->area));
     if (op->area.word == 0)
@@ -145,7 +230,8 @@ int kj_group_op_begin(struct kj_groups *groups, const char *group_id, unsigned f
     struct kj_group_op op = {
         .groups = groups, .group_id = group_id, .hash = kj_area_hash(group_id)};
     KJ_TRY(find_partition(&op, flags));
-    KJ_TRY(kj_partition_hold(op.partition));
+    KJ_TRY((flags & KJ_OP_NO_WAIT) != 0 ? kj_partition_hold_soon(op.partition)
+                                        : kj_partition_hold(op.partition));
     op.now_ms = kj_groups_now_ms(groups); /* behind the lock: it may have been waited for */
     kj_shared_point(kj_scratch_shared(groups->store), "group: locked");
     int err = read_state(&op, flags);
@@ -157,12 +243,26 @@ int kj_group_op_begin(struct kj_groups *groups, const char *group_id, unsigned f
     return 0;
 }
 
+/* A group that was deleted after its members died needs no record that says it is empty: that would
+ * bring it back. */
+static int drop_record_of_deleted(struct kj_group_op *op)
+{
+    struct kj_offset_group stored;
+    bool found;
+    if (op->group->member_count > 0 || !op->group->record_due)
+        return 0;
+    KJ_TRY(kj_offset_store_group(op->groups->offsets, op->group_id, &found, &stored));
+    op->group->record_due = found;
+    return 0;
+}
+
 int kj_group_op_publish(struct kj_group_op *op)
 {
     struct kj_group *group = op->group;
     struct kj_store *store = op->groups->store;
     int64_t wall_ms = kj_wall_ms(kj_store_clock(store));
     KJ_TRY(kj_group_complete(group, op->now_ms, wall_ms, kj_group_assign, NULL));
+    KJ_TRY(drop_record_of_deleted(op));
     if (group->record_due) {
         kj_shared_point(kj_scratch_shared(store), "group: record");
         /* Consuming goes on although a full disk or a poisoned partition takes no record: it stays

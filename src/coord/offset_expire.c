@@ -49,8 +49,8 @@ struct group_list {
 
 static bool has_old(const struct round *round, const struct kj_offset_owner *owner)
 {
-    bool any = round->topic == NULL && owner->count == 0 && owner->has_record &&
-               owner->member_count == 0;
+    /* Members in the record may be dead since: who is left is asked under the lock. */
+    bool any = round->topic == NULL && owner->count == 0 && owner->has_record;
     for (const struct kj_offset_kept *e = owner->first; e != NULL && !any; e = e->next)
         any = is_old(round, e, false) || is_old(round, e, true);
     return any;
@@ -190,6 +190,8 @@ static int expire_all(struct kj_offset_store *offsets, const char *topic)
 
 int kj_offset_store_expire(struct kj_offset_store *offsets)
 {
+    if (offsets->groups.sweep != NULL && !kj_store_read_only(offsets->store))
+        offsets->groups.sweep(offsets->groups.arg);
     return expire_all(offsets, NULL);
 }
 

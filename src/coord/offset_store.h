@@ -49,6 +49,8 @@ void kj_offset_store_close(struct kj_offset_store *offsets);
 struct kj_offset_groups {
     bool (*has_members)(void *arg, const char *group_id);
     bool (*subscribes)(void *arg, const char *group_id, const char *topic);
+    /* Before a round of expiry, without any lock: takes out members that died without a word. */
+    void (*sweep)(void *arg);
     void *arg;
 };
 void kj_offset_store_set_groups(struct kj_offset_store *offsets,

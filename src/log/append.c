@@ -435,6 +435,11 @@ int kj_log_hold(struct kj_log *log)
     return kj_log_lock(log, true);
 }
 
+int kj_log_hold_soon(struct kj_log *log)
+{
+    return kj_log_lock_within(log, true, KJ_LOG_SOON_NS, kj_mono_ns(log->env->clock));
+}
+
 int kj_log_append_held(struct kj_log *log, struct kj_append_batch *batches, size_t count,
                        enum kj_append_origin origin)
 {

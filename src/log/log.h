@@ -157,6 +157,8 @@ int kj_log_append_soon(struct kj_log *log, struct kj_append_batch *batches, size
  * poisoned partition's too; append_held appends as often as wanted; let_go gives it up. In between no
  * call on this log but the cheap ones and reading. Errors as kj_log_append(). */
 int kj_log_hold(struct kj_log *log);
+/* The same, waiting for some milliseconds only. */
+int kj_log_hold_soon(struct kj_log *log);
 int kj_log_append_held(struct kj_log *log, struct kj_append_batch *batches, size_t count,
                        enum kj_append_origin origin);
 void kj_log_let_go(struct kj_log *log);

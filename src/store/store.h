@@ -207,6 +207,8 @@ int kj_partition_append_soon(struct kj_partition *partition, struct kj_append_ba
  * and wakes, let_go gives the lock up. For coord/, to whom it is the lock of a group: in between
  * nothing may be called that takes a mutex below LOG_APPEND. The space limit is not looked at. */
 int kj_partition_hold(struct kj_partition *partition);
+/* For those who must not wait for a stopped handle: LOCK_TIMED_OUT after some milliseconds. */
+int kj_partition_hold_soon(struct kj_partition *partition);
 int kj_partition_append_held(struct kj_partition *partition, struct kj_append_batch *batches,
                              size_t count, enum kj_append_origin origin);
 void kj_partition_let_go(struct kj_partition *partition);

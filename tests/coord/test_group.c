@@ -328,7 +328,7 @@ static struct kj_member *hasty_member(struct process *process, const char *insta
 {
     struct kj_member_options options = member_options(instance_id);
     struct kj_member *member = NULL;
-    options.rebalance_timeout_ms = 150;
+    options.rebalance_timeout_ms = 400;
     assert_ok(kj_member_new(process->groups, &options, &member));
     return member;
 }
@@ -345,7 +345,7 @@ static void static_passed_over(bool again)
     joins(s);
     assert_int_equal(share(s), 6);
     joins(a);
-    nap(200);
+    nap(450);
     kj_member_poll_seen(a);
     assert_ok(kj_member_tick(a, NULL));
     assert_int_equal(kj_member_generation(s), 1);

@@ -39,6 +39,192 @@ static void test_areas_are_used_again(void **state)
     close_process(&p);
 }
 
+static struct kj_member *join_group(struct process *p, const char *group_id,
+                                    const char *instance_id)
+{
+    struct kj_member_options options = member_options(instance_id);
+    struct kj_member *member = NULL;
+    options.group_id = group_id;
+    options.session_timeout_ms = instance_id != NULL ? 100 : 30000;
+    assert_ok(kj_member_new(p->groups, &options, &member));
+    joins(member);
+    return member;
+}
+
+/* What dead members had of the control file is used again: in one group, and in always others. */
+static void die_in_turn(bool one_group)
+{
+    enum { TIMES = 10000, SETTLED = 50 };
+    struct process p = open_process(), q = open_process();
+    struct kj_member *stays = join_group(&q, "stays", NULL);
+    uint64_t after = 0;
+    for (int i = 0; i < TIMES; i++) {
+        char id[20];
+        (void)snprintf(id, sizeof id, "group-%d", one_group ? 0 : i);
+        struct kj_member *member = join_group(&p, id, NULL);
+        assert_int_equal(share(member), 6);
+        kj_member_free(member); /* without a word, as if its process were killed */
+        if (i == SETTLED)
+            after = kj_shared_load(kj_shared_of(p.store), KJ_CONTROL_NEXT);
+    }
+    assert_int_equal(kj_shared_load(kj_shared_of(p.store), KJ_CONTROL_NEXT), after);
+    assert_int_equal(share(stays), 6);
+    kj_member_free(stays);
+    close_process(&p);
+    close_process(&q);
+}
+
+static void test_dead_in_turn(void **state)
+{
+    (void)state;
+    die_in_turn(true);
+}
+
+static void test_dead_groups_in_turn(void **state)
+{
+    (void)state;
+    die_in_turn(false);
+}
+
+/* --- groups all of whose members died --- */
+
+static struct process open_process_expiring(void)
+{
+    struct process process;
+    struct kj_store_options store_options = test_options(dir.path);
+    struct kj_offset_store_options options;
+    const struct kj_groups_options groups = {
+        .min_session_timeout_ms = 10, .max_session_timeout_ms = 100000, .max_size = 200};
+    kj_offset_store_options_defaults(&options);
+    options.retention_minutes = 0;
+    assert_ok(kj_store_open(&store_options, &process.store));
+    assert_ok(kj_offset_store_open(process.store, &options, &process.offsets));
+    assert_ok(kj_groups_open(process.store, process.offsets, &groups, &process.groups));
+    return process;
+}
+
+static void commit_one(struct process *p, struct kj_member *member)
+{
+    struct kj_commit_as as;
+    struct kj_offset_ticket ticket;
+    const struct kj_offset_item item = {"t", 0, -1, 1, NULL};
+    kj_member_commit_as(member, &as);
+    const struct kj_offset_commit commit = {.group_id = kj_member_group_id(member),
+                                            .items = &item,
+                                            .count = 1,
+                                            .check = kj_group_check_commit,
+                                            .check_arg = &as};
+    assert_ok(kj_offset_store_commit(p->offsets, &commit, &ticket));
+}
+
+static int note_group(void *arg, const struct kj_group_info *info)
+{
+    char *text = arg;
+    size_t len = strlen(text);
+    (void)snprintf(text + len, 200 - len, "%s:%d:%zu ", info->group_id, (int)info->phase,
+                   info->member_count);
+    return 0;
+}
+
+/* "name:phase:members " of each, by list, and by describe. */
+static void assert_groups(struct process *p, const char *expected)
+{
+    char text[200] = "";
+    assert_ok(kj_groups_list(p->groups, note_group, text));
+    assert_string_equal(text, expected);
+}
+
+static bool offset_there(struct process *p, const char *group_id)
+{
+    bool found;
+    int64_t offset;
+    assert_ok(kj_offset_store_fetch(p->offsets, group_id, "t", 0, &found, &offset, NULL, NULL));
+    return found;
+}
+
+/* Dynamic ones are known dead at once, static ones when their session ended. */
+static void test_dead_groups_expire(void **state)
+{
+    (void)state;
+    struct process p = open_process_expiring(), q = open_process();
+    struct kj_member *a = join_group(&q, "dead", NULL), *s = join_group(&q, "still", "s");
+    struct kj_member *l = join_group(&q, "live", NULL);
+    commit_one(&q, a);
+    commit_one(&q, s);
+    commit_one(&q, l);
+    kj_member_free(a);
+    kj_member_free(s);
+    assert_ok(kj_offset_store_expire(p.offsets));
+    assert_false(offset_there(&p, "dead"));
+    assert_true(offset_there(&p, "live"));
+    nap(150);
+    assert_groups(&p, "live:3:1 still:1:0 ");
+    assert_ok(kj_offset_store_expire(p.offsets));
+    assert_false(offset_there(&p, "still"));
+    assert_true(offset_there(&p, "live"));
+    assert_groups(&p, "live:3:1 ");
+    kj_member_free(l);
+    close_process(&p);
+    close_process(&q);
+}
+
+/* Nor comes back, when the dead are swept out. */
+static void test_dead_group_is_deleted(void **state)
+{
+    (void)state;
+    struct process p = open_process(), q = open_process();
+    struct kj_member *a = join_group(&q, "dead", NULL), *s = join_group(&q, "still", "s");
+    const struct kj_commit_as as[] = {{.groups = p.groups, .group_id = "dead", .generation = -1},
+                                      {.groups = p.groups, .group_id = "still", .generation = -1}};
+    commit_one(&q, a);
+    commit_one(&q, s);
+    kj_member_free(a);
+    kj_member_free(s);
+    for (int i = 0; i < 2; i++) {
+        struct kj_commit_as by = as[i];
+        struct kj_offset_ticket ticket;
+        const struct kj_offset_commit all = {
+            .group_id = by.group_id, .check = kj_group_check_empty, .check_arg = &by};
+        if (i == 1) {
+            assert_err(kj_offset_store_delete(p.offsets, &all, &ticket),
+                       KAJA_ERR_NON_EMPTY_GROUP);
+            nap(150);
+        }
+        assert_ok(kj_offset_store_delete(p.offsets, &all, &ticket));
+    }
+    assert_groups(&p, "");
+    assert_ok(kj_offset_store_expire(p.offsets));
+    assert_groups(&p, "");
+    a = join_group(&q, "dead", NULL);
+    assert_int_equal(share(a), 6);
+    assert_groups(&p, "dead:3:1 ");
+    kj_member_free(a);
+    close_process(&p);
+    close_process(&q);
+}
+
+/* The housekeeping of a handle without members sees to it, and the group is as one that was left. */
+static void test_dead_are_swept(void **state)
+{
+    (void)state;
+    struct process p = open_process(), q = open_process();
+    struct kj_offset_group stored;
+    bool found;
+    struct kj_member *a = join_group(&q, "g", NULL);
+    commit_one(&q, a);
+    int32_t generation = kj_member_generation(a);
+    kj_member_free(a);
+    assert_ok(kj_offset_store_group(p.offsets, "g", &found, &stored));
+    assert_int_equal(stored.member_count, 1);
+    assert_ok(kj_offset_store_expire(p.offsets));
+    assert_ok(kj_offset_store_group(p.offsets, "g", &found, &stored));
+    assert_int_equal(stored.member_count, 0);
+    assert_int_equal(stored.generation, generation + 1);
+    assert_true(offset_there(&p, "g"));
+    close_process(&p);
+    close_process(&q);
+}
+
 static void test_damaged_blob(void **state)
 {
     (void)state;
@@ -304,6 +490,11 @@ int main(void)
     prefer_memory();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_areas_are_used_again, make, clear),
+        cmocka_unit_test_setup_teardown(test_dead_in_turn, make, clear),
+        cmocka_unit_test_setup_teardown(test_dead_groups_in_turn, make, clear),
+        cmocka_unit_test_setup_teardown(test_dead_groups_expire, make, clear),
+        cmocka_unit_test_setup_teardown(test_dead_group_is_deleted, make, clear),
+        cmocka_unit_test_setup_teardown(test_dead_are_swept, make, clear),
         cmocka_unit_test_setup_teardown(test_damaged_blob, make, clear),
         cmocka_unit_test_setup_teardown(test_threads, make, clear),
         cmocka_unit_test_setup_teardown(test_lock_held, make, clear),

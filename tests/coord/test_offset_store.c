@@ -420,7 +420,8 @@ static void expiry(void **state)
 {
     (void)state;
     const int64_t year = INT64_C(525600) * 60000, day = 86400000;
-    const struct kj_offset_groups groups = {members_of, subscribed_to, NULL};
+    const struct kj_offset_groups groups = {.has_members = members_of,
+                                            .subscribes = subscribed_to};
     int64_t start = late_wall(NULL);
     char text[400] = "";
     kj_offset_store_set_groups(offsets, &groups);

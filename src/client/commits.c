@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "os/clock.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* An asynchronous commit: appended, or failed; its callback is to come. */
@@ -15,6 +16,7 @@ struct kj_commit_pending {
     int error;
     kaja_commit_callback *callback;
     void *arg;
+    bool automatic;
 };
 
 int kj_commits_init(struct kj_commits *commits, struct kj_store *store, struct kj_groups *groups,
@@ -166,6 +168,46 @@ int kj_commits_commit_async(struct kj_commits *commits, const struct kj_subscrip
     return 0;
 }
 
+/* Nobody asked for it, so nobody is told by a result. Kafka: a line in the log. */
+static void tell_failed(struct kj_commits *commits, int error)
+{
+    struct kj_event event = {.kind = KAJA_EVENT_BACKGROUND,
+                             .error = error,
+                             .partition = -1,
+                             .offset = -1,
+                             .end_offset = -1};
+    (void)snprintf(event.text, sizeof event.text, "the automatic commit of group %.100s failed: %s",
+                   commits->group_id, kaja_error_detail());
+    kj_store_event_add(commits->store, &event);
+    kj_err_clear();
+}
+
+void kj_commits_commit_auto(struct kj_commits *commits,
+                            const struct kj_subscription *subscription)
+{
+    struct kj_offset_ticket ticket;
+    size_t count;
+    if (commits->offsets == NULL)
+        return;
+    struct kj_commit_pending *pending = kj_alloc_zero(1, sizeof *pending);
+    int err = pending == NULL ? kj_err_oom("a commit") : 0;
+    if (err == 0)
+        err = gather_positions(commits, subscription, &count);
+    if (err == 0)
+        err = append(commits, count, &ticket);
+    if (err != 0) {
+        tell_failed(commits, err);
+        kj_free(pending);
+        return;
+    }
+    if (ticket.partition != NULL)
+        kj_offset_store_flush_soon(commits->offsets);
+    pending->ticket = ticket;
+    pending->automatic = true;
+    *commits->end = pending;
+    commits->end = &pending->next;
+}
+
 void kj_commits_serve(struct kj_commits *commits, bool wait)
 {
     while (commits->first != NULL) {
@@ -179,6 +221,8 @@ void kj_commits_serve(struct kj_commits *commits, bool wait)
         commits->first = pending->next;
         if (commits->first == NULL)
             commits->end = &commits->first;
+        if (pending->automatic && error != 0)
+            tell_failed(commits, error);
         if (pending->callback != NULL)
             pending->callback(pending->arg, error);
         kj_free(pending);

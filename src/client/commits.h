@@ -43,6 +43,9 @@ int kj_commits_commit(struct kj_commits *commits, const struct kj_subscription *
 int kj_commits_commit_async(struct kj_commits *commits, const struct kj_subscription *subscription,
                             const struct kaja_committed_offset *offsets, size_t count,
                             kaja_commit_callback *callback, void *arg);
+/* The positions, asynchronously. What goes wrong is an event: the next one tries again. */
+void kj_commits_commit_auto(struct kj_commits *commits,
+                            const struct kj_subscription *subscription);
 /* Calls back for those that are done; wait: for all. */
 void kj_commits_serve(struct kj_commits *commits, bool wait);
 

@@ -170,8 +170,7 @@ static void commit_as(struct kj_consumer *consumer)
     as->generation = -1;
 }
 
-/* Of what earlier polls gave out: the positions, as long as no poll has moved them on. Its failures
- * are told by the next one of the application itself, if it goes on. */
+/* Of what earlier polls gave out: the positions, as long as no poll has moved them on. */
 static void auto_commit(struct kj_consumer *consumer, bool now)
 {
     int64_t now_ns = kj_mono_ns(consumer->clock);
@@ -179,9 +178,7 @@ static void auto_commit(struct kj_consumer *consumer, bool now)
         return;
     consumer->auto_commit_ns = now_ns + auto_commit_ns(consumer);
     commit_as(consumer);
-    if (kj_commits_commit_async(&consumer->commits, &consumer->subscription, NULL, 0, NULL,
-                                NULL) != 0)
-        kj_err_clear();
+    kj_commits_commit_auto(&consumer->commits, &consumer->subscription);
 }
 
 int kj_consumer_commit(struct kj_consumer *consumer, const struct kaja_committed_offset *offsets,

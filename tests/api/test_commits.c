@@ -204,6 +204,43 @@ static void auto_commit(void **state)
 
 /* --- refusals --- */
 
+static void note_failed(void *arg, const struct kaja_event *event)
+{
+    int *told = arg;
+    if (event->kind != KAJA_EVENT_BACKGROUND)
+        return;
+    assert_int_equal(event->error, KAJA_ERR_UNKNOWN_MEMBER_ID);
+    assert_non_null(strstr(event->text, "the automatic commit of group g failed: "));
+    ++*told;
+}
+
+/* Nobody asked for it, so it is an event; reading goes on. */
+static void auto_commit_fails(void **state)
+{
+    (void)state;
+    static const char *const topics[] = {"topic"};
+    int told = 0;
+    make(1, 20);
+    kaja_store_on_event(store, note_failed, &told);
+    struct kaja_consumer *member = NULL;
+    struct kaja_conf *conf = group_conf("false");
+    assert_ok(kaja_consumer_open(store, conf, &member));
+    kaja_conf_free(conf);
+    assert_ok(kaja_consumer_subscribe(member, topics, 1, NULL));
+    assert_int_equal(poll_some(member), 5);
+    struct kaja_consumer *consumer = open_on(group_conf("true"), 1); /* of the same group, by hand */
+    assert_int_equal(poll_some(consumer), 5);
+    (void)nanosleep(&(struct timespec){.tv_nsec = 30000000}, NULL);
+    assert_int_equal(poll_some(consumer), 5);
+    (void)poll_some(member); /* where events are served */
+    assert_int_equal(told, 1);
+    assert_int_equal(poll_some(consumer), 5);
+    assert_ok(kaja_consumer_close(consumer, 1000));
+    assert_ok(kaja_consumer_close(member, 1000));
+    kaja_store_on_event(store, NULL, NULL);
+    assert_ok(kaja_store_close(store));
+}
+
 static void refusals(void **state)
 {
     (void)state;
@@ -368,6 +405,7 @@ int main(void)
         test_in_dir(positions_are_kept),  test_in_dir(given_offsets),
         test_in_dir(asynchronous),        test_in_dir(asynchronous_by_polls),
         test_in_dir(auto_commit),         test_in_dir(refusals),
+        test_in_dir(auto_commit_fails),
         test_in_dir(directory_properties), test_in_dir(administration),
         test_in_dir(deleted_topics),
     };

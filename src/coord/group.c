@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/err.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -252,11 +253,15 @@ static int try_slot(struct kj_member *member, kj_word slot, bool *ret_taken)
 {
     struct kj_groups *groups = member->groups;
     kj_lock_acquire(&groups->lock);
-    int err = 0;
+    int err = 0, os = EAGAIN;
     *ret_taken = false;
-    if (kj_map_get_u64(&groups->slots, slot) == NULL &&
-        kj_shared_try_lock(kj_scratch_shared(groups->store), kj_scratch_lock(slot),
-                           KJ_LOCK_EXCLUSIVE) == 0) {
+    if (kj_map_get_u64(&groups->slots, slot) == NULL)
+        os = kj_shared_try_lock(kj_scratch_shared(groups->store), kj_scratch_lock(slot),
+                                KJ_LOCK_EXCLUSIVE);
+    if (os != 0 && os != EAGAIN)
+        err = kj_err(KAJA_ERR_CRIT_SYS_RESOURCE, "taking a lock for a member: %s",
+                     os == ENOLCK ? "the system has no locks left" : strerror(os));
+    if (os == 0) {
         err = kj_map_put_u64(&groups->slots, slot, member);
         if (err == 0)
             *ret_taken = true;
@@ -270,12 +275,16 @@ static int try_slot(struct kj_member *member, kj_word slot, bool *ret_taken)
 /* A slot that no member has, its heartbeat set. The group's lock is held. */
 static int take_slot(struct kj_member *member, const struct kj_group_op *op)
 {
+    enum { BLOCKS_MAX = 2 }; /* nobody knows the slots of a new one: its first is free */
     struct kj_store *store = member->groups->store;
     kj_word slot = 0;
     bool taken = false;
+    int blocks = 0;
     KJ_ASSERT(member->slot == 0);
     while (!taken) {
         KJ_TRY(kj_area_next_slot(store, op->area, slot, &slot));
+        if (slot == 0 && ++blocks > BLOCKS_MAX)
+            return kj_err(KAJA_ERR_CRIT_SYS_RESOURCE, "somebody holds all locks of members");
         if (slot == 0)
             KJ_TRY(kj_area_more_slots(store, op->area, &slot));
         if (!slot_in_use(op->group, slot))

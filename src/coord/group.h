@@ -125,6 +125,7 @@ int kj_member_look(struct kj_member *member, enum kj_member_state *ret_state);
  * UNKNOWN_MEMBER_ID (it was removed meanwhile: now it is LOST), FENCED_INSTANCE_ID (is fenced),
  * INCONSISTENT_GROUP_PROTOCOL (no assignor that all have),
  * GROUP_MAX_SIZE_REACHED, LOCK_TIMED_OUT, OUT_OF_MEMORY, DISK_FULL (the control file cannot grow),
+ * CRIT_SYS_RESOURCE (no locks left),
  * what looking up topics may give. After an error the member is where it was. */
 int kj_member_join(struct kj_member *member, const char *const *topics, size_t topic_count,
                    const struct kj_member_partition *owned, size_t owned_count);

@@ -132,7 +132,8 @@ int64_t kj_groups_task(void *arg); /* group_tick.c */
 
 /* --- records (group_record.c) --- */
 
-/* Appends the metadata record of the group as it is; op holds the partition. */
+/* Appends the metadata record of the group as it is; op holds the partition. One that is too large
+ * with its members is written without them, and an event tells of it: the generation is kept. */
 int kj_group_record_write(struct kj_group_op *op);
 /* group_assign.c: kj_group_assign_fn; arg is not used. */
 int kj_group_assign(void *arg, struct kj_group *group, uint8_t assignor);

@@ -268,7 +268,8 @@ int kj_group_op_publish(struct kj_group_op *op)
         /* Consuming goes on although a full disk or a poisoned partition takes no record: it stays
          * due, and is tried again. */
         int err = kj_group_record_write(op);
-        if (err == 0) {
+        if (err == 0 || err == KAJA_ERR_RECORD_TOO_LARGE) { /* that does not get better */
+            kj_err_clear();
             group->record_due = false;
             group->changed = true;
         } else if (err == KAJA_ERR_OUT_OF_MEMORY) {

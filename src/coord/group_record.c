@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "record/coord_record.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -182,11 +183,11 @@ static int fill_members(const struct kj_group *group, struct kj_coord_member *me
     return err;
 }
 
-int kj_group_record_write(struct kj_group_op *op)
+static int write_record(struct kj_group_op *op, bool with_members)
 {
     const struct kj_group *group = op->group;
     const struct kj_coord_key key = {.group = span(group->id)};
-    const bool stable = group->phase == KJ_GROUP_STABLE;
+    const bool stable = with_members && group->phase == KJ_GROUP_STABLE;
     struct kj_coord_group record = {
         .protocol_type = span("consumer"),
         .generation = group->generation,
@@ -218,4 +219,36 @@ int kj_group_record_write(struct kj_group_op *op)
     kj_free(key_bytes);
     kj_buffer_free(&bytes);
     return err;
+}
+
+static bool too_large(int err)
+{
+    return err == KAJA_ERR_RECORD_TOO_LARGE || err == KAJA_ERR_RECORD_LIST_TOO_LARGE;
+}
+
+static void tell_too_large(struct kj_group_op *op)
+{
+    struct kj_event event = {.kind = KAJA_EVENT_BACKGROUND,
+                             .error = KAJA_ERR_RECORD_TOO_LARGE,
+                             .partition = kj_partition_number(op->partition),
+                             .offset = -1,
+                             .end_offset = -1};
+    (void)snprintf(event.topic, sizeof event.topic, "%s", KJ_OFFSETS_TOPIC);
+    (void)snprintf(event.text, sizeof event.text,
+                   "group %.100s goes on, but generation %d with its %zu members is not recorded: "
+                   "%.200s",
+                   op->group_id, op->group->generation, op->group->member_count,
+                   kaja_error_detail());
+    kj_store_event_add(op->groups->store, &event);
+    kj_err_clear();
+}
+
+int kj_group_record_write(struct kj_group_op *op)
+{
+    int err = write_record(op, true);
+    if (!too_large(err))
+        return err;
+    tell_too_large(op);
+    err = write_record(op, false);
+    return too_large(err) ? KAJA_ERR_RECORD_TOO_LARGE : err;
 }

@@ -25,6 +25,14 @@ struct round {
     const char *topic; /* not NULL: this one was deleted, its offsets go whatever their age */
 };
 
+/* Of a topic: by a call of the application, which waits for the lock as its others do. By age: by
+ * the worker, who has other things to do than to wait for a handle that is stopped. */
+static int hold(const struct round *round)
+{
+    struct kj_partition *partition = atomic_load(&round->part->partition);
+    return round->topic != NULL ? kj_partition_hold(partition) : kj_partition_hold_soon(partition);
+}
+
 /* Is it time, if nobody in the group reads the topic? */
 static bool is_old(const struct round *round, const struct kj_offset_kept *entry, bool members)
 {
@@ -136,7 +144,7 @@ static int expire_group(const struct round *round, const char *id)
     struct kj_offset_scratch *scratch = kj_offset_scratch_take(offsets, round->part, false);
     if (scratch == NULL)
         return kj_err_oom("tombstones");
-    int err = kj_partition_hold(partition);
+    int err = hold(round);
     if (err == 0) {
         bool members = offsets->groups.has_members != NULL &&
                        offsets->groups.has_members(offsets->groups.arg, id);

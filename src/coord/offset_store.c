@@ -19,6 +19,9 @@ enum { READ_BYTES = 1 << 20 };
  * for half of that begins anew. */
 static const int64_t follow_max_ns = INT64_C(12) * 3600 * 1000000000;
 
+/* Expiry did not get a lock: it tries again behind this. */
+static const int64_t busy_again_ns = INT64_C(1000000000);
+
 void kj_offset_store_options_defaults(struct kj_offset_store_options *options)
 {
     *options = (struct kj_offset_store_options){
@@ -50,9 +53,12 @@ static int64_t run_task(void *arg)
     if (now < (int64_t)due)
         return (int64_t)due;
     int64_t next = now + offsets->options.check_interval_ms * 1000000;
-    kj_store_relaxed(&offsets->next_expire_ns, (uint64_t)next);
-    if (kj_offset_store_expire(offsets) != 0)
+    int err = kj_offset_store_expire(offsets);
+    if (err != 0)
         kj_err_clear(); /* tried again; who commits meets the same error */
+    if (err == KAJA_ERR_LOCK_TIMED_OUT && next > now + busy_again_ns)
+        next = now + busy_again_ns;
+    kj_store_relaxed(&offsets->next_expire_ns, (uint64_t)next);
     return next;
 }
 

@@ -157,7 +157,8 @@ int kj_offset_store_groups(struct kj_offset_store *offsets, kj_offset_group_call
  */
 int kj_offset_store_move_back(struct kj_store *store);
 
-/* One round of expiry now, whatever the time of the last. For tests and the task. */
+/* One round of expiry now, whatever the time of the last. For tests and the task. LOCK_TIMED_OUT: a
+ * partition's append lock was not free for some milliseconds, the rest is for another round. */
 int kj_offset_store_expire(struct kj_offset_store *offsets);
 /* Tombstones for the offsets of a topic that was deleted, in every group. As a commit. */
 int kj_offset_store_forget_topic(struct kj_offset_store *offsets, const char *topic);

@@ -6,6 +6,10 @@
  */
 #include "group_process.h"
 
+#include "store/scratch.h"
+#include "sim/sim_io.h"
+#include "sim/sim_shared.h"
+
 #include <pthread.h>
 
 /* --- words --- */
@@ -352,6 +356,121 @@ static void test_lock_held(void **state)
     close_process(&q);
 }
 
+/* Nor does expiry. */
+static void test_expiry_waits_for_nobody(void **state)
+{
+    (void)state;
+    struct process p = open_process_expiring();
+    struct kj_member *a = join_group(&p, "old", NULL);
+    int to_parent[2];
+    char c;
+    commit_one(&p, a);
+    assert_ok(kj_member_leave(a));
+    kj_member_free(a);
+    assert_int_equal(pipe(to_parent), 0);
+    pid_t pid = child_start(hold_and_stop, &to_parent[1]);
+    assert_int_equal(read(to_parent[0], &c, 1), 1);
+    int64_t begin = now_ms();
+    assert_err(kj_offset_store_expire(p.offsets), KAJA_ERR_LOCK_TIMED_OUT);
+    assert_true(now_ms() - begin < 5000); /* the lock's timeout is 20 s */
+    assert_true(offset_there(&p, "old"));
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(child_end(pid), 1000 + SIGKILL);
+    assert_ok(kj_offset_store_expire(p.offsets));
+    assert_false(offset_there(&p, "old"));
+    close(to_parent[0]);
+    close(to_parent[1]);
+    close_process(&p);
+}
+
+static bool no_locks;
+
+static int try_lock_unless(void *arg, const struct kj_shared *owner, uint64_t lock, int mode)
+{
+    return no_locks && lock >= kj_scratch_lock(0) ? ENOLCK
+                                                  : kj_sim_shared_ops.try_lock(arg, owner, lock,
+                                                                               mode);
+}
+
+/* A join that gets no lock for its member says so, and takes no words. */
+static void test_no_locks_left(void **state)
+{
+    (void)state;
+    struct kj_sim *sim = kj_sim_new(1);
+    struct kj_sim_tasks *tasks = kj_sim_tasks_new(1, 0);
+    struct kj_sim_shared *shared = kj_sim_shared_new(tasks);
+    struct kj_shared_sim_ops ops = kj_sim_shared_ops;
+    struct kj_store_options options = test_options("simulated");
+    struct process p;
+    ops.try_lock = try_lock_unless;
+    options.io = kj_sim_open(sim, false, NULL, NULL);
+    options.clock = kj_sim_tasks_clock(tasks);
+    options.shared_sim = &ops;
+    options.shared_sim_arg = shared;
+    assert_ok(start(&p, &options));
+    assert_ok(kj_topic_create(p.store, "t", 6, NULL, 0));
+    struct kj_member *a = new_member(&p, NULL), *b = new_member(&p, NULL);
+    joins(a);
+    uint64_t words = kj_shared_load(kj_shared_of(p.store), KJ_CONTROL_NEXT);
+    no_locks = true;
+    assert_err(kj_member_join(b, topic_t, 1, NULL, 0), KAJA_ERR_CRIT_SYS_RESOURCE);
+    no_locks = false;
+    assert_int_equal(kj_shared_load(kj_shared_of(p.store), KJ_CONTROL_NEXT), words);
+    assert_int_equal(share(a), 6);
+    joins(b);
+    joins(a);
+    assert_int_equal(share(a) + share(b), 6);
+    kj_member_free(a);
+    kj_member_free(b);
+    close_process(&p);
+    kj_sim_shared_free(shared);
+    kj_sim_free(sim);
+    assert_true(kj_sim_tasks_free(tasks));
+}
+
+/* A generation whose record is larger than max.message.bytes: told of once, without its members in
+ * the record, and consuming goes on. */
+static void test_record_too_large(void **state)
+{
+    (void)state;
+    enum { MEMBERS = 40 };
+    struct process p = open_process();
+    struct kj_member *members[MEMBERS];
+    struct kj_offset_group stored;
+    struct kj_event event;
+    static char client_id[32001];
+    bool found;
+    int told = 0;
+    memset(client_id, 'c', sizeof client_id - 1);
+    for (int i = 0; i < MEMBERS; i++) {
+        struct kj_member_options options = member_options(NULL);
+        options.client_id = client_id;
+        assert_ok(kj_member_new(p.groups, &options, &members[i]));
+        joins(members[i]);
+    }
+    joins(members[0]);
+    assert_int_equal(look(members[0]), KJ_MEMBER_STABLE);
+    assert_int_equal(kj_member_generation(members[0]), 2);
+    assert_ok(kj_offset_store_group(p.offsets, "g", &found, &stored));
+    assert_int_equal(stored.generation, 2); /* or it would be given again */
+    struct kj_partition *partition;
+    assert_ok(kj_offset_store_partition(p.offsets, "g", false, &partition));
+    int64_t end = kj_log_end(kj_partition_log(partition));
+    nap(1100);
+    for (int i = 0; i < MEMBERS; i++)
+        assert_ok(kj_member_tick(members[i], NULL));
+    assert_int_equal(kj_log_end(kj_partition_log(partition)), end);
+    while (kj_store_event_take(p.store, &event))
+        if (event.kind == KAJA_EVENT_BACKGROUND && event.error == KAJA_ERR_RECORD_TOO_LARGE) {
+            told++;
+            assert_non_null(strstr(event.text, "group g goes on"));
+        }
+    assert_int_equal(told, 1);
+    for (int i = 0; i < MEMBERS; i++)
+        kj_member_free(members[i]);
+    close_process(&p);
+}
+
 static int allocations, fail_at;
 
 static int fail_one(void *arg)
@@ -498,6 +617,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_damaged_blob, make, clear),
         cmocka_unit_test_setup_teardown(test_threads, make, clear),
         cmocka_unit_test_setup_teardown(test_lock_held, make, clear),
+        cmocka_unit_test_setup_teardown(test_expiry_waits_for_nobody, make, clear),
+        cmocka_unit_test(test_no_locks_left),
+        cmocka_unit_test_setup_teardown(test_record_too_large, make, clear),
         cmocka_unit_test_setup_teardown(test_memory_runs_out, make, clear),
         cmocka_unit_test_setup_teardown(test_disk_full, make, clear),
         cmocka_unit_test_setup_teardown(test_many, make, clear),

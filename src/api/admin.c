@@ -69,10 +69,7 @@ int kaja_admin_create_topic(struct kaja_store *store, const char *topic, int32_t
 int kaja_admin_delete_topic(struct kaja_store *store, const char *topic)
 {
     KJ_TRY(check(store, topic));
-    KJ_TRY(kj_topic_delete(store->store, topic));
-    if (strcmp(topic, KJ_OFFSETS_TOPIC) == 0)
-        return 0;
-    return kj_offset_store_forget_topic(store->offsets, topic);
+    return kj_topic_delete(store->store, topic); /* its committed offsets go with it: store hooks */
 }
 
 int kaja_admin_add_partitions(struct kaja_store *store, const char *topic, int32_t partition_count)

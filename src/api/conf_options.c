@@ -110,11 +110,19 @@ static int move_offsets_back(void *arg, struct kj_store *store)
     return kj_offset_store_move_back(store);
 }
 
+static int forget_offsets(void *arg, struct kj_store *store, const char *topic)
+{
+    (void)arg;
+    return kj_offset_store_topic_gone(store, topic);
+}
+
 int kj_conf_store_options(const struct kaja_conf *conf, const char *path,
                           struct kj_store_options *ret_options)
 {
     struct kj_store_options options = {
-        .path = path, .rules = kj_conf_rules, .hooks = {.ends_fell = move_offsets_back}};
+        .path = path,
+        .rules = kj_conf_rules,
+        .hooks = {.ends_fell = move_offsets_back, .topic_gone = forget_offsets}};
     KJ_TRY(fill(conf, KJ_SCOPE_HANDLE | KJ_SCOPE_DIRECTORY, KJ_CONF_ROOM_STORE, &options));
     struct kj_property *directory;
     KJ_TRY(kj_conf_properties(conf, KJ_SCOPE_DIRECTORY, false, &directory,

@@ -127,7 +127,8 @@ static int add_old(const struct round *round, const char *id, bool members,
         else
             KJ_TRY(add_tombstone(round, scratch, KEY_OFFSET, e->key, e->key_bytes));
     }
-    if (left > 0 || members || !owner->has_record)
+    /* A deleted topic does not end a group: whether anybody uses that, a round by age asks. */
+    if (left > 0 || members || !owner->has_record || round->topic != NULL)
         return 0;
     const struct kj_coord_key key = {.group = {id, strlen(id)}};
     KJ_TRY(kj_buffer_reserve(&scratch->text, kj_coord_key_bytes(&key)));
@@ -206,4 +207,32 @@ int kj_offset_store_expire(struct kj_offset_store *offsets)
 int kj_offset_store_forget_topic(struct kj_offset_store *offsets, const char *topic)
 {
     return expire_all(offsets, topic);
+}
+
+static int flush(struct kj_offset_store *offsets)
+{
+    for (int32_t p = 0; p < offsets->part_count; p++) {
+        struct kj_partition *partition = atomic_load(&atomic_load(&offsets->parts)[p].partition);
+        struct kj_log *log = partition != NULL ? kj_partition_log(partition) : NULL;
+        if (log != NULL && kj_log_durable(log) < kj_log_end(log))
+            KJ_TRY(kj_store_flush(offsets->store, &partition, 1));
+    }
+    return 0;
+}
+
+int kj_offset_store_topic_gone(struct kj_store *store, const char *topic)
+{
+    struct kj_offset_store_options options;
+    struct kj_offset_store *offsets;
+    struct kj_err_saved why;
+    kj_offset_store_options_defaults(&options); /* nothing is made, so none of them counts */
+    /* Apart from the handle's own, which may not be there yet, or any more. */
+    KJ_TRY(kj_offset_store_new(store, &options, &offsets));
+    int err = kj_offset_store_forget_topic(offsets, topic);
+    if (err == 0)
+        err = flush(offsets);
+    if (err != 0)
+        kj_err_save(err, &why);
+    kj_offset_store_close(offsets);
+    return err == 0 ? 0 : kj_err_restore(&why);
 }

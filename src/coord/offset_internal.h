@@ -54,6 +54,9 @@ struct kj_offset_store {
     kj_atomic_u64 next_expire_ns;         /* 0: nothing was used yet */
 };
 
+/* One for a single call, without a task. Closed as others are. */
+int kj_offset_store_new(struct kj_store *store, const struct kj_offset_store_options *options,
+                        struct kj_offset_store **ret_offsets);
 /* The part of a group, its partition loaded; *ret_part NULL: no topic and create is false. */
 int kj_offset_part(struct kj_offset_store *offsets, const char *group_id, bool create,
                    struct kj_offset_part **ret_part);

@@ -135,7 +135,7 @@ int kj_offset_store_move_back(struct kj_store *store)
     bool found;
     int first = 0;
     kj_offset_store_options_defaults(&options); /* nothing is made, so none of them counts */
-    KJ_TRY(kj_offset_store_open(store, &options, &offsets));
+    KJ_TRY(kj_offset_store_new(store, &options, &offsets));
     int err = kj_offset_parts(offsets, false, &found);
     for (int32_t p = 0; err == 0 && found && p < offsets->part_count; p++) {
         int part_err = move_part(&atomic_load(&offsets->parts)[p]);

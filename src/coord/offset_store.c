@@ -62,8 +62,8 @@ static int64_t run_task(void *arg)
     return next;
 }
 
-int kj_offset_store_open(struct kj_store *store, const struct kj_offset_store_options *options,
-                         struct kj_offset_store **ret_offsets)
+int kj_offset_store_new(struct kj_store *store, const struct kj_offset_store_options *options,
+                        struct kj_offset_store **ret_offsets)
 {
     struct kj_offset_store *offsets = kj_alloc_zero(1, sizeof *offsets);
     if (offsets == NULL)
@@ -74,8 +74,15 @@ int kj_offset_store_open(struct kj_store *store, const struct kj_offset_store_op
     kj_lock_init(&offsets->lock, KJ_RANK_OFFSETS);
     kj_lock_init(&offsets->scratch_lock, KJ_RANK_LEAF);
     offsets->task = (struct kj_store_task){.run = run_task, .arg = offsets};
-    kj_store_task_add(store, &offsets->task);
     *ret_offsets = offsets;
+    return 0;
+}
+
+int kj_offset_store_open(struct kj_store *store, const struct kj_offset_store_options *options,
+                         struct kj_offset_store **ret_offsets)
+{
+    KJ_TRY(kj_offset_store_new(store, options, ret_offsets));
+    kj_store_task_add(store, &(*ret_offsets)->task);
     return 0;
 }
 

@@ -162,5 +162,7 @@ int kj_offset_store_move_back(struct kj_store *store);
 int kj_offset_store_expire(struct kj_offset_store *offsets);
 /* Tombstones for the offsets of a topic that was deleted, in every group. As a commit. */
 int kj_offset_store_forget_topic(struct kj_offset_store *offsets, const char *topic);
+/* kj_store_hooks.topic_gone: the same, on the device when this returns. */
+int kj_offset_store_topic_gone(struct kj_store *store, const char *topic);
 
 #endif

@@ -64,6 +64,8 @@ static void recover_partition(void *arg, const struct kj_catalog_topic *topic, i
 {
     struct recovery *recovery = arg;
     struct kj_store *store = recovery->store;
+    if (topic->deleting)
+        return; /* its directories may be half gone */
     int err = recover_one(recovery, topic, partition);
     if (err != 0) {
         kj_store_background_error(store, err, topic->name, partition);
@@ -205,6 +207,7 @@ static int build(struct kj_store *store, struct kj_catalog *catalog)
         if (!store->sound)
             see_to_fallen_ends(store);
     }
+    not_now(store, kj_settle_try(store)); /* deletions */
     kj_shared_store(session->shared, KJ_CONTROL_READY, 1);
     return 0;
 }

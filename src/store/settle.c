@@ -4,7 +4,8 @@
  * holder of the catalog lock if that one died, or by the next first opener if everybody did.
  *
  *     target > partitions   the directories are made; if that fails they go again, and target goes
- * back deleting              the slots lose their ids, the directories are renamed and removed
+ * back deleting              the slots lose their ids, the directories are renamed and removed, what
+ * upper rooms keep by the name is forgotten
  *
  * Files with names that no log gives are not ours to remove. A directory that holds some is kept,
  * as <topic>-<partition>.<id>-stray, and an event names it.
@@ -181,6 +182,9 @@ int kj_settle_remove(struct kj_store *store, struct kj_shared *shared, struct kj
     }
     KJ_TRY(remove_partitions(store, shared, topic, 0));
     KJ_TRY(kj_checkpoints_forget(store, shared, topic->name, 0, topic->target));
+    point(shared, "topic: directories gone");
+    if (store->options.hooks.topic_gone != NULL)
+        KJ_TRY(store->options.hooks.topic_gone(store->options.hooks.arg, store, topic->name));
     kj_catalog_remove(catalog, topic);
     return 0;
 }
@@ -225,7 +229,9 @@ int kj_settle(struct kj_store *store, struct kj_shared *shared, struct kj_catalo
     for (size_t i = 0; i < catalog->count;) {
         struct kj_catalog_topic *topic = catalog->topics[i];
         size_t count = catalog->count;
-        if (topic->deleting || topic->target > topic->partitions) {
+        /* Upper rooms have their part in it, and need the partitions recovered: see first.c. */
+        bool later = shared == NULL && topic->deleting && store->options.hooks.topic_gone != NULL;
+        if (!later && (topic->deleting || topic->target > topic->partitions)) {
             int err = settle_topic(store, shared, catalog, topic);
             if (err == 0)
                 *ret_changed = true;

@@ -52,6 +52,10 @@ struct kj_store_hooks {
      * the first opener, who is alone, before anybody can append. May be called again for the same
      * power cut. What it returns is an event, and keeps the directory from being left clean. */
     int (*ends_fell)(void *arg, struct kj_store *store);
+    /* A topic that was deleted is gone but for its name in the catalog. What is kept under the name
+     * (committed offsets) goes now, for good: behind this the name is free for another. The catalog
+     * lock is held. Whatever it returns is an event, and it is called again. */
+    int (*topic_gone)(void *arg, struct kj_store *store, const char *topic);
     void *arg;
 };
 

@@ -5,10 +5,10 @@
  *     09_copy DIRECTORY
  *
  * The place in "lines" is committed when all that came of it stands in "shouts", on the disk. So
- * nothing is missed; but whoever dies after writing and before the commit leaves records in "shouts"
- * that the next one writes again, at other offsets. No setting of the producer prevents that: to
- * the log the second is another producer. Whoever reads "shouts" can tell them by the header
- * "from", which says where in "lines" a record comes from.
+ * nothing is missed; but whoever dies after writing and before the commit leaves records in
+ * "shouts" that the next one writes again, at other offsets. No setting of the producer prevents
+ * that: to the log the second is another producer. Whoever reads "shouts" can tell them by the
+ * header "from", which says where in "lines" a record comes from.
  *
  * Runs until it is killed. Any number of them share the partitions of "lines".
  */

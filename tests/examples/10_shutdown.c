@@ -6,8 +6,8 @@
  *
  * An asynchronous commit costs the reading no flush of the disk. Should one fail, the next, which
  * says more, makes up for it; only behind the last there is no next, so that one is waited for.
- * After SIGINT or SIGTERM the next run begins exactly where this one ended. A kill -9 or a power cut
- * is as in 07_at_least_once: what was done since the last commit is done again.
+ * After SIGINT or SIGTERM the next run begins exactly where this one ended. A kill -9 or a power
+ * cut is as in 07_at_least_once: what was done since the last commit is done again.
  */
 #include <kaja.h>
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# What the examples 07 to 10 promise if they are killed, or told to stop, in the midst of their work.
+# What the examples 07 to 10 promise if they are killed, or told to stop, in the midst of work.
 #
 # They print what they have done into a pipe that holds less than all of it. When some lines were
 # read from it and then no more, they soon stand still in the midst of a batch.
@@ -26,8 +26,8 @@ fill() { # a new directory with the lines 1 to $count
     ./06_asynchronous "$tmp/d" <"$tmp/lines" >/dev/null 2>"$tmp/errors" || bad '06_asynchronous'
 }
 
-# until_line PATTERN SIGNAL PROGRAM: one run, up to the first line of its output that matches the shell
-# pattern; then the signal. All that it had printed is added to the file "done".
+# until_line PATTERN SIGNAL PROGRAM: one run, up to the first line of its output that matches the
+# shell pattern; then the signal. All that it had printed is added to the file "done".
 until_line() {
     # The time limit is for a program that hangs; its own number is needed, not that of timeout.
     timeout -s KILL 120 sh -c 'echo $$ >"$1/pid"; exec "$2" "$1/d"' - "$tmp" "$3" \
@@ -86,6 +86,7 @@ until_line '700: *' TERM ./10_shutdown
 [ "$(wc -l <"$tmp/done")" -lt $count ] || bad 'it was stopped too late'
 until_line "$((count - 1)): *" TERM ./10_shutdown
 [ $rc -eq 0 ] || bad "shutdown: exit $rc"
-cut -d ' ' -f 2 "$tmp/done" | cmp -s - "$tmp/lines" || bad 'shutdown: something missed, or done twice'
+cut -d ' ' -f 2 "$tmp/done" | cmp -s - "$tmp/lines" ||
+    bad 'shutdown: something missed, or done twice'
 [ ! -s "$tmp/errors" ] || bad 'shutdown: a commit failed'
 echo 'shutdown: all lines once, in order'

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * Retention does not wait for readers: a group that was away for so long that its place was removed,
- * by age or by size, is told so (auto.offset.reset=none), or goes on where its property says.
+ * Retention does not wait for readers: a group that was away for so long that its place was
+ * removed, by age or by size, is told so (auto.offset.reset=none), or goes on where its property
+ * says.
  */
 #include "group.h"
 

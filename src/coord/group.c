@@ -509,6 +509,8 @@ static int join_step(struct kj_member *member, struct kj_group_op *op, struct kj
     if (err == KAJA_ERR_UNKNOWN_MEMBER_ID || err == KAJA_ERR_FENCED_INSTANCE_ID)
         *ret_lost = true;
     KJ_TRY(err);
+    /* A join is a sign of life, and the next heartbeat counts from it. */
+    kj_shared_store(kj_scratch_shared(member->groups->store), member->slot, (uint64_t)op->now_ms);
     kj_group_reap(op, true);
     return kj_group_op_publish(op);
 }

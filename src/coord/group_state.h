@@ -58,7 +58,7 @@ struct kj_group_member {
     const char *client_id;
     uint32_t slot;           /* word of its heartbeat */
     int32_t session_timeout_ms, rebalance_timeout_ms;
-    bool joined; /* PREPARING: has joined */
+    bool joined; /* PREPARING: has joined; STABLE: did, false: a static one that missed it */
     uint8_t assignors[KJ_GROUP_ASSIGNORS_MAX]; /* by preference */
     size_t assignor_count;
     uint32_t *topics; /* subscription */

@@ -176,6 +176,7 @@ static int tick(struct kj_member *member, int64_t now_ms)
     if (silent(member, now_ms)) {
         if (member->instance_id[0] == '\0')
             return kj_member_go(member, KJ_OP_NO_WAIT, KJ_MEMBER_LOST);
+        member->heartbeat_ms = now_ms + member->heartbeat_interval_ms; /* perhaps it polls then */
     } else if (now_ms >= member->heartbeat_ms && member->slot != 0) {
         kj_shared_store(kj_scratch_shared(store), member->slot, (uint64_t)now_ms);
         member->heartbeat_ms = now_ms + member->heartbeat_interval_ms;
@@ -198,7 +199,7 @@ static void set_due(struct kj_member *member, int64_t now_ms, int err)
         return;
     }
     int64_t due_ms = now_ms + (err == 0 ? TICK_MS : AGAIN_MS);
-    if (err == 0 && member->heartbeat_ms < due_ms && !silent(member, now_ms))
+    if (err == 0 && member->heartbeat_ms < due_ms)
         due_ms = member->heartbeat_ms;
     if (err == 0 && member->group_due_ms < due_ms)
         due_ms = member->group_due_ms;

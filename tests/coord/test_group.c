@@ -5,6 +5,7 @@
  */
 #include "group_process.h"
 
+#include "coord/group_internal.h"
 #include "record/coord_record.h"
 
 /* --- rebalances --- */
@@ -288,7 +289,54 @@ static void test_silent(void **state)
     close_process(&p);
 }
 
+/* Who joins again and again lives: it was taken for dead when it never came to a heartbeat. */
+static void test_joining_again_is_a_heartbeat(void **state)
+{
+    (void)state;
+    struct process p = open_process();
+    struct kj_member *a = new_member(&p, NULL);
+    joins(a);
+    uint64_t first = kj_shared_load(kj_scratch_shared(p.store), a->slot);
+    nap(5);
+    joins(a);
+    assert_true(kj_shared_load(kj_scratch_shared(p.store), a->slot) >= first + 5);
+    kj_member_free(a);
+    close_process(&p);
+}
+
 /* --- static members --- */
+
+/* The others did not wait for it: it may not go on, nor commit, in a generation it did not join. */
+static void test_static_missed_a_rebalance(void **state)
+{
+    (void)state;
+    struct process p = open_process(), q = open_process();
+    struct kj_member_options options = member_options(NULL);
+    struct kj_member *a, *s;
+    struct kj_commit_as as = {0};
+    options.rebalance_timeout_ms = 50;
+    assert_ok(kj_member_new(p.groups, &options, &a));
+    options.instance_id = "s";
+    assert_ok(kj_member_new(q.groups, &options, &s));
+    joins(s);
+    assert_int_equal(share(s), 6);
+    joins(a);
+    (void)until(a, KJ_MEMBER_STABLE);
+    assert_int_equal(kj_member_generation(a), 2);
+    kj_member_commit_as(s, &as);
+    assert_err(kj_group_check_commit(&as), KAJA_ERR_ILLEGAL_GENERATION);
+    assert_int_equal(look(s), KJ_MEMBER_LOST);
+    kj_member_commit_as(s, &as);
+    assert_err(kj_group_check_commit(&as), KAJA_ERR_ILLEGAL_GENERATION);
+    joins(s); /* takes what the others left for it */
+    assert_int_equal(share(s), 3);
+    assert_int_equal(share(a), 3);
+    assert_int_equal(kj_member_generation(s), 2);
+    kj_member_free(a);
+    kj_member_free(s);
+    close_process(&p);
+    close_process(&q);
+}
 
 static void test_static(void **state)
 {
@@ -665,6 +713,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_killed, make, clear),
         cmocka_unit_test_setup_teardown(test_stopped, make, clear),
         cmocka_unit_test_setup_teardown(test_silent, make, clear),
+        cmocka_unit_test_setup_teardown(test_joining_again_is_a_heartbeat, make, clear),
+        cmocka_unit_test_setup_teardown(test_static_missed_a_rebalance, make, clear),
         cmocka_unit_test_setup_teardown(test_static, make, clear),
         cmocka_unit_test_setup_teardown(test_static_passed_over, make, clear),
         cmocka_unit_test_setup_teardown(test_static_passed_over_twice, make, clear),

@@ -10,7 +10,7 @@
 
 enum { TASKS_MAX = 64, NOBODY = -1, STACK_BYTES = 1 << 20, LOOK_NS = 50 };
 
-enum state { RUNNABLE, WAITING, ENDED, KILLED };
+enum state { RUNNABLE, WAITING, ASLEEP, ENDED, KILLED };
 
 struct task {
     struct kj_sim_tasks *tasks;
@@ -101,7 +101,8 @@ bool kj_sim_tasks_free(struct kj_sim_tasks *tasks)
 static bool ready(const struct kj_sim_tasks *tasks, const struct task *task)
 {
     return task->state == RUNNABLE ||
-           (task->state == WAITING && task->seen_changes != tasks->changes);
+           (task->state == WAITING && task->seen_changes != tasks->changes) ||
+           (task->state == ASLEEP && task->deadline_ns <= tasks->now_ns);
 }
 
 static int draw_ready(struct kj_sim_tasks *tasks)
@@ -119,7 +120,7 @@ static int draw_by_time(struct kj_sim_tasks *tasks)
 {
     int first = NOBODY;
     for (int i = 0; i < tasks->count; i++)
-        if (tasks->list[i]->state == WAITING &&
+        if ((tasks->list[i]->state == WAITING || tasks->list[i]->state == ASLEEP) &&
             (first == NOBODY || tasks->list[i]->deadline_ns < tasks->list[first]->deadline_ns))
             first = i;
     if (first == NOBODY)
@@ -220,7 +221,7 @@ void kj_sim_yield(struct kj_sim_tasks *tasks)
     pthread_mutex_unlock(&tasks->mutex);
 }
 
-int kj_sim_pause(struct kj_sim_tasks *tasks, int64_t deadline_ns)
+static int wait_until(struct kj_sim_tasks *tasks, enum state how, int64_t deadline_ns)
 {
     if (tasks->current == NOBODY) {
         if (deadline_ns == INT64_MAX)
@@ -231,7 +232,7 @@ int kj_sim_pause(struct kj_sim_tasks *tasks, int64_t deadline_ns)
     }
     pthread_mutex_lock(&tasks->mutex);
     struct task *task = tasks->list[tasks->current];
-    task->state = WAITING;
+    task->state = how;
     task->deadline_ns = deadline_ns;
     task->seen_changes = tasks->changes;
     task->timed_out = false;
@@ -240,6 +241,16 @@ int kj_sim_pause(struct kj_sim_tasks *tasks, int64_t deadline_ns)
     bool timed_out = task->timed_out || tasks->now_ns >= deadline_ns;
     pthread_mutex_unlock(&tasks->mutex);
     return timed_out ? ETIMEDOUT : 0;
+}
+
+int kj_sim_pause(struct kj_sim_tasks *tasks, int64_t deadline_ns)
+{
+    return wait_until(tasks, WAITING, deadline_ns);
+}
+
+void kj_sim_sleep(struct kj_sim_tasks *tasks, int64_t ns)
+{
+    (void)wait_until(tasks, ASLEEP, tasks->now_ns + ns); /* nothing else ends it */
 }
 
 void kj_sim_stir(struct kj_sim_tasks *tasks)

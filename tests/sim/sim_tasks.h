@@ -36,6 +36,8 @@ void kj_sim_yield(struct kj_sim_tasks *tasks);
 /* From a task: others go on; 0 when something may have changed, ETIMEDOUT at the deadline. From
  * outside of any task: ETIMEDOUT, and time has passed. */
 int kj_sim_pause(struct kj_sim_tasks *tasks, int64_t deadline_ns);
+/* Others go on for so long, whatever changes: what a stopped process does. */
+void kj_sim_sleep(struct kj_sim_tasks *tasks, int64_t ns);
 /* Something has changed that others may wait for. */
 void kj_sim_stir(struct kj_sim_tasks *tasks);
 /* The process dies at once, with whatever it holds; does not return if it is the caller's. */

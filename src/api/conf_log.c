@@ -146,7 +146,6 @@ static int set_cleanup(struct kj_property_list topic, struct kj_property_list di
     return 0;
 }
 
-/* A catalog may hold what this release does not build (compaction): it is read, not refused. */
 static int log_config(const struct kj_property *topic_items, size_t topic_count,
                       const struct kj_property *directory_items, size_t directory_count,
                       struct kj_log_config *ret_config)

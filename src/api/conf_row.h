@@ -66,7 +66,7 @@ int kj_conf_unknown(const char *name);
 
 /* Judges text (surrounding blanks do not count) by the row. INVALID_CONFIG, the story says what is
  * allowed. *ret_number: an INT or LONG; a BOOL as 0 or 1; for a STRING with choices which of them
- * it is; else 0. */
+ * it is; a DOUBLE in millionths, INT64_MAX for what is more; else 0. */
 int kj_conf_value_parse(const struct kj_conf_row *row, const char *text, int64_t *ret_number);
 /* The same, and gives the text in its one canonical form (kj_free() by the caller): equal values
  * have equal texts. */

@@ -30,7 +30,7 @@
 
 /* --- topics, and the directory's defaults for them --- */
 KJ_TOPIC("cleanup.policy", "log.cleanup.policy", LIST, "delete", ONE_OF("compact, delete"), "", HIGH, ON, NO,
-    "What removes old data. delete: whole segments, as retention.ms and retention.bytes say; an empty list: nothing is ever removed. compact (only the newest record of each key stays) is not built yet.")
+    "What removes old data. delete: whole segments, as retention.ms and retention.bytes say; an empty list: nothing is ever removed. compact: of closed segments, only the newest record of each key stays, at its offset; records need a key. Both may be given.")
 KJ_TOPIC("compression.type", "compression.type", STRING, "producer", ONE_OF("uncompressed, gzip, snappy, lz4, zstd, producer"), "", MEDIUM, ON, NO,
     "The codec that batches are stored with, whatever compression.type their producer has; producer keeps what each producer chose.")
 KJ_TOPIC("compression.gzip.level", "compression.gzip.level", INT, "-1", ALSO(-1, 1, 9), "", LOW, ON, NO,
@@ -39,8 +39,8 @@ KJ_TOPIC("compression.lz4.level", "compression.lz4.level", INT, "9", BETWEEN(1, 
     "The level where the topic's codec is used.")
 KJ_TOPIC("compression.zstd.level", "compression.zstd.level", INT, "3", BETWEEN(-131072, 22), "", LOW, ON, NO,
     "The level where the topic's codec is used.")
-KJ_TOPIC("delete.retention.ms", "log.cleaner.delete.retention.ms", LONG, "86400000", AT_LEAST(0), "ms", LOW, LATER, LOG(delete_retention_ms),
-    "How long tombstones stay readable after compaction.")
+KJ_TOPIC("delete.retention.ms", "log.cleaner.delete.retention.ms", LONG, "86400000", AT_LEAST(0), "ms", LOW, ON, LOG(delete_retention_ms),
+    "How long tombstones (records without a value) stay readable after compaction.")
 KJ_TOPIC("file.delete.delay.ms", "log.segment.delete.delay.ms", LONG, "0", AT_LEAST(0), "ms", LOW, NONE, NO,
     "Files of deleted segments go at once: mapped bytes outlive their names. Kafka waits 60000.")
 KJ_TOPIC("flush.messages", "log.flush.interval.messages", LONG, "9223372036854775807", AT_LEAST(1), "records", LOW, ON, LOG(flush_messages),
@@ -49,8 +49,8 @@ KJ_TOPIC("flush.ms", "log.flush.interval.ms", LONG, "9223372036854775807", AT_LE
     "Flush to the device when the oldest unflushed record is this old.")
 KJ_TOPIC("index.interval.bytes", "log.index.interval.bytes", INT, "4096", AT_LEAST(0), "bytes", LOW, ON, LOG(index_interval_bytes),
     "Bytes of log between two entries of the offset index.")
-KJ_TOPIC("max.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms", LONG, "9223372036854775807", AT_LEAST(1), "ms", LOW, LATER, NO,
-    "Records older than this make their partition due for compaction.")
+KJ_TOPIC("max.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms", LONG, "9223372036854775807", AT_LEAST(1), "ms", LOW, ON, LOG(max_compaction_lag_ms),
+    "Records older than this make their partition due for compaction, and end its active segment.")
 KJ_TOPIC("max.message.bytes", "message.max.bytes", INT, "1048588", AT_LEAST(0), "bytes", HIGH, ON, LOG(max_message_bytes),
     "The largest batch as stored, header included.")
 KJ_TOPIC("message.timestamp.after.max.ms", "log.message.timestamp.after.max.ms", LONG, "3600000", AT_LEAST(0), "ms", LOW, ON, LOG(timestamp_after_max_ms),
@@ -59,9 +59,9 @@ KJ_TOPIC("message.timestamp.before.max.ms", "log.message.timestamp.before.max.ms
     "How far a record's CreateTime may lie in the past.")
 KJ_TOPIC("message.timestamp.type", "log.message.timestamp.type", STRING, "CreateTime", ONE_OF("CreateTime, LogAppendTime"), "", MEDIUM, ON, LOG(log_append_time),
     "Whose clock: the producer's, or that of the append.")
-KJ_TOPIC("min.cleanable.dirty.ratio", "log.cleaner.min.cleanable.ratio", DOUBLE, "0.5", BETWEEN(0, 1), "", LOW, LATER, NO,
+KJ_TOPIC("min.cleanable.dirty.ratio", "log.cleaner.min.cleanable.ratio", DOUBLE, "0.5", BETWEEN(0, 1), "", LOW, ON, LOG(min_cleanable_ppm),
     "Compaction begins above this share of bytes that were not compacted yet.")
-KJ_TOPIC("min.compaction.lag.ms", "log.cleaner.min.compaction.lag.ms", LONG, "0", AT_LEAST(0), "ms", LOW, LATER, NO,
+KJ_TOPIC("min.compaction.lag.ms", "log.cleaner.min.compaction.lag.ms", LONG, "0", AT_LEAST(0), "ms", LOW, ON, LOG(min_compaction_lag_ms),
     "Records younger than this are not compacted.")
 KJ_TOPIC("preallocate", "log.preallocate", BOOL, "false", FLAG, "", LOW, ON, LOG(preallocate),
     "Give a segment its full size when its first batch comes. Not needed for speed: space is prepared ahead of the end anyway (kaja.prepare.max.bytes).")
@@ -118,21 +118,21 @@ KJ_PROPERTY(DIRECTORY, "log.dir", LIST, NULL, WORDS("any text"), "", LOW, NONE, 
 KJ_PROPERTY(DIRECTORY, "log.dirs", LIST, NULL, WORDS("any text"), "", LOW, NONE, NO,
     "The directory is the argument of kaja_store_open().")
 
-/* --- compaction, groups and transactions of the directory: not built yet --- */
-KJ_PROPERTY(DIRECTORY, "log.cleaner.enable", BOOL, "true", FLAG, "", LOW, LATER, NO,
+/* --- compaction, groups and transactions of the directory --- */
+KJ_PROPERTY(DIRECTORY, "log.cleaner.enable", BOOL, "true", FLAG, "", LOW, ON, STORE(cleaner_enable),
     "Compaction at all.")
-KJ_PROPERTY(DIRECTORY, "log.cleaner.threads", INT, "1", AT_LEAST(0), "", LOW, LATER, NO,
-    "Threads that compact.")
-KJ_PROPERTY(DIRECTORY, "log.cleaner.backoff.ms", LONG, "15000", AT_LEAST(0), "ms", LOW, LATER, NO,
+KJ_PROPERTY(DIRECTORY, "log.cleaner.threads", INT, "1", AT_LEAST(0), "", LOW, NONE, NO,
+    "Compaction is done by the background work of one of the processes, a few milliseconds at a time.")
+KJ_PROPERTY(DIRECTORY, "log.cleaner.backoff.ms", LONG, "15000", AT_LEAST(0), "ms", LOW, ON, STORE(cleaner_backoff_ms),
     "The wait when there is nothing to compact.")
-KJ_PROPERTY(DIRECTORY, "log.cleaner.dedupe.buffer.size", LONG, "8388608", AT_LEAST(1048576), "bytes", LOW, LATER, NO,
-    "Memory of the key map, grown as needed. Kafka's default is 134217728.")
-KJ_PROPERTY(DIRECTORY, "log.cleaner.io.buffer.size", INT, "524288", AT_LEAST(0), "bytes", LOW, LATER, NO,
-    "Buffers of compaction.")
-KJ_PROPERTY(DIRECTORY, "log.cleaner.io.buffer.load.factor", DOUBLE, "0.9", BETWEEN(0, 1), "", LOW, LATER, NO,
-    "The usable share of the key map.")
-KJ_PROPERTY(DIRECTORY, "log.cleaner.io.max.bytes.per.second", DOUBLE, "1.7976931348623157E308", AT_LEAST(0), "bytes/s", LOW, LATER, NO,
-    "A brake on compaction.")
+KJ_PROPERTY(DIRECTORY, "log.cleaner.dedupe.buffer.size", LONG, "8388608", AT_LEAST(1048576), "bytes", LOW, ON, STORE(cleaner_map_bytes),
+    "The most memory of the key map, which grows as needed and takes 24 bytes a key; not more than half of kaja.memory.max. Keys that do not fit wait for the next round. Kafka's default is 134217728.")
+KJ_PROPERTY(DIRECTORY, "log.cleaner.io.buffer.size", INT, "524288", AT_LEAST(0), "bytes", LOW, NONE, NO,
+    "Compaction has two buffers of 1 MiB, and room for one batch.")
+KJ_PROPERTY(DIRECTORY, "log.cleaner.io.buffer.load.factor", DOUBLE, "0.9", BETWEEN(0, 1), "", LOW, NONE, NO,
+    "The usable share of the key map is nine tenths.")
+KJ_PROPERTY(DIRECTORY, "log.cleaner.io.max.bytes.per.second", DOUBLE, "1.7976931348623157E308", AT_LEAST(0), "bytes/s", LOW, ON, STORE(cleaner_microbytes_per_second),
+    "A brake on compaction: the most that it reads.")
 KJ_PROPERTY(DIRECTORY, "offsets.topic.num.partitions", INT, "1", AT_LEAST(1), "", LOW, ON, NO,
     "Partitions of __consumer_offsets. Kafka's default is 50.")
 KJ_PROPERTY(DIRECTORY, "offsets.topic.segment.bytes", INT, "4194304", AT_LEAST(1), "bytes", LOW, ON, NO,
@@ -186,7 +186,7 @@ KJ_PROPERTY(HANDLE, "kaja.lock.timeout.ms", LONG, "10000", AT_LEAST(0), "ms", ME
 KJ_PROPERTY(HANDLE, "kaja.memory.max", LONG, "1073741824", AT_LEAST(1048576), "bytes", MEDIUM, ON, STORE(memory_max),
     "kaja.memory.max of the consumers on this handle that do not set it.")
 KJ_PROPERTY(HANDLE, "kaja.disk.max", LONG, "-1", ALSO_FROM(-1, 1048576), "bytes", MEDIUM, ON, STORE(disk_max),
-    "Appends fail with DISK_FULL, after retention was tried, once the directory's log files hold this much. -1: the disk is the limit.")
+    "Appends fail with DISK_FULL, after retention was tried, once the directory's log files hold this much. -1: the disk is the limit. Compaction goes on, and takes up to a segment more while it replaces one.")
 KJ_PROPERTY(HANDLE, "kaja.fd.max", LONG, "0", AT_LEAST(0), "", LOW, ON, STORE(fd_max),
     "The most descriptors of log and index files open at once; 0: half of the process's limit, at most 4096.")
 KJ_PROPERTY(HANDLE, "kaja.map.max", LONG, "0", AT_LEAST(0), "", LOW, ON, STORE(map_max),

@@ -188,8 +188,11 @@ static bool good_value(const struct kj_conf_row *row, struct piece text, int64_t
             return false;
         return (*ret_number >= row->min && *ret_number <= row->max) || *ret_number == row->also;
     case KJ_CONF_DOUBLE:
-        return parse_double(text, &real) && real >= (long double)row->min &&
-               real <= (row->max == INT64_MAX ? (long double)DBL_MAX : (long double)row->max);
+        if (!parse_double(text, &real) || real < (long double)row->min ||
+            real > (row->max == INT64_MAX ? (long double)DBL_MAX : (long double)row->max))
+            return false;
+        *ret_number = real < 9e12L ? (int64_t)(real * 1000000 + 0.5L) : INT64_MAX;
+        return true;
     case KJ_CONF_STRING:
         return good_string(row, text, ret_number);
     case KJ_CONF_LIST:
@@ -255,15 +258,6 @@ int kj_conf_value_text(const struct kj_conf_row *row, const char *text, char **r
 
 int kj_conf_value_built(const struct kj_conf_row *row, const char *text)
 {
-    if (strcmp(row->info.name, "cleanup.policy") == 0 ||
-        strcmp(row->info.name, "log.cleanup.policy") == 0) {
-        if (strstr(text, "compact") != NULL)
-            return kj_err(KAJA_ERR_UNSUPPORTED_FEATURE,
-                          "%s=%s: compaction comes with a later release; allowed now: delete, or "
-                          "nothing",
-                          row->info.name, text);
-        return 0;
-    }
     if (row->info.effect >= 0)
         return 0;
     if (row->info.default_value != NULL) {

@@ -13,7 +13,11 @@
 #include <errno.h>
 #include <string.h>
 
-enum { CHUNK_BYTES = 1 << 20, PLAIN_MAX = 1 << 28 };
+enum {
+    CHUNK_BYTES = 1 << 20,
+    PLAIN_MAX = 1 << 28,
+    GROUP_MAX = 256 /* segments, whose files go while the append lock is held */
+};
 
 void kj_clean_free(struct kj_clean *clean)
 {
@@ -26,7 +30,7 @@ void kj_clean_free(struct kj_clean *clean)
     *clean = (struct kj_clean){0};
 }
 
-/* --- what can be cleaned; append lock held --- */
+/* --- what can be cleaned --- */
 
 static int64_t index_bytes(struct kj_segment *segment, enum kj_file_kind kind, size_t entry_bytes, int *ret_err)
 {
@@ -52,15 +56,16 @@ static int note_segment(struct kj_clean *clean, struct kj_segment *segment, int6
 }
 
 /* Younger than min.compaction.lag.ms, by its newest record. */
-static int is_young(struct kj_clean *clean, struct kj_segment *segment, bool *ret_young)
+static int is_young(const struct kj_log_config *config, int64_t now_ms, struct kj_segment *segment,
+                    bool *ret_young)
 {
     int64_t timestamp, age;
     *ret_young = false;
-    if (clean->config.min_compaction_lag_ms <= 0)
+    if (config->min_compaction_lag_ms <= 0)
         return 0;
     KJ_TRY(kj_segment_time(segment, &timestamp));
-    *ret_young = !__builtin_sub_overflow(clean->now_ms, timestamp, &age) &&
-                 age < clean->config.min_compaction_lag_ms;
+    *ret_young = !__builtin_sub_overflow(now_ms, timestamp, &age) &&
+        age < config->min_compaction_lag_ms;
     return 0;
 }
 
@@ -76,7 +81,7 @@ static int note_segments(struct kj_clean *clean, int64_t bound)
         bool stop = next > bound, young = false;
         int err = 0;
         if (!stop && next > clean->first_dirty)
-            err = is_young(clean, segment, &young);
+            err = is_young(&clean->config, clean->now_ms, segment, &young);
         if (err == 0 && !stop && !young)
             err = note_segment(clean, segment, next);
         kj_segment_release(segment);
@@ -106,34 +111,117 @@ static int note_producers(struct kj_clean *clean)
     return 0;
 }
 
-static int look(struct kj_clean *clean)
+/* What lies below is in segments that are closed, on disk and readable. */
+static int64_t closed_below(struct kj_log *log)
 {
-    struct kj_log *log = clean->log;
-    KJ_TRY(kj_log_catch_up(log, kj_log_end(log)));
     int64_t bound = (int64_t)kj_log_word(log, KJ_SLOT_ACTIVE_BASE);
     int64_t synced = (int64_t)kj_log_word(log, KJ_SLOT_SYNCED_BASE);
     int64_t high_watermark = kj_log_high_watermark(log);
-    int64_t unstable = kj_producers_first_unstable(log->producers, high_watermark);
     if (synced < bound)
         bound = synced;
-    if (high_watermark < bound)
-        bound = high_watermark;
-    if (unstable >= 0 && unstable < bound)
-        bound = unstable;
-    if (clean->first_dirty < kj_log_start(log) || clean->first_dirty > kj_log_end(log))
-        clean->first_dirty = kj_log_start(log);
-    KJ_TRY(note_producers(clean));
-    return note_segments(clean, bound);
+    return high_watermark < bound ? high_watermark : bound;
 }
 
-int kj_clean_begin(struct kj_log *log, int64_t first_dirty, struct kj_clean *ret_clean)
+static int64_t believed(struct kj_log *log, int64_t first_dirty)
 {
+    int64_t start = kj_log_start(log);
+    return first_dirty < start || first_dirty > kj_log_end(log) ? start : first_dirty;
+}
+
+static int first_timestamp(struct kj_segment *segment, int64_t *ret_timestamp)
+{
+    struct kj_file *file;
+    struct kj_batch batch;
+    uint8_t head[KJ_BATCH_HEADER_BYTES];
+    size_t len = 0;
+    KJ_TRY(kj_segment_pin(segment, KJ_FILE_LOG, false, &file));
+    int os = kj_io_pread(file, head, sizeof head, 0, &len);
+    kj_segment_unpin(segment);
+    if (os != 0)
+        return kj_log_io_error(segment->log, os, "reading", KJ_FILE_LOG, segment->base_offset, 0);
+    bool is_one = len == sizeof head && kj_batch_look(head, SIZE_MAX, &batch) == KJ_BATCH_OK;
+    *ret_timestamp = is_one ? batch.max_timestamp : -1;
+    return 0;
+}
+
+static int add_dirt(struct kj_segment *segment, int64_t next, struct kj_log_dirt *dirt, bool ages)
+{
+    int64_t bytes, timestamp = -1;
+    KJ_TRY(kj_segment_bytes(segment, &bytes));
+    if (next <= dirt->first_dirty) {
+        dirt->clean_bytes += bytes;
+        return 0;
+    }
+    dirt->dirty_bytes += bytes;
+    if (!ages)
+        return 0;
+    KJ_TRY(first_timestamp(segment, &timestamp));
+    if (timestamp >= 0 && (dirt->oldest_ms < 0 || timestamp < dirt->oldest_ms))
+        dirt->oldest_ms = timestamp;
+    return 0;
+}
+
+int kj_log_dirt(struct kj_log *log, int64_t first_dirty, struct kj_log_dirt *ret_dirt)
+{
+    struct kj_log_dirt dirt = {.first_dirty = believed(log, first_dirty), .oldest_ms = -1};
+    struct kj_log_config config;
+    int64_t bound = closed_below(log), now_ms = kj_wall_ms(log->env->clock);
+    kj_lock_acquire(&log->segments_lock);
+    config = log->config;
+    kj_lock_release(&log->segments_lock);
+    KJ_TRY(kj_segments_refresh(log));
+    for (int64_t find = INT64_MIN;;) {
+        int64_t next;
+        bool young = false;
+        struct kj_segment *segment = kj_segment_find(log, find, &next);
+        if (segment == NULL)
+            break;
+        int err = 0;
+        if (next <= bound && next > dirt.first_dirty)
+            err = is_young(&config, now_ms, segment, &young);
+        bool stop = next > bound || young;
+        if (err == 0 && !stop)
+            err = add_dirt(segment, next, &dirt, config.max_compaction_lag_ms < INT64_MAX);
+        kj_segment_release(segment);
+        KJ_TRY(err);
+        if (stop)
+            break;
+        find = next;
+    }
+    *ret_dirt = dirt;
+    return 0;
+}
+
+/* Append lock held. */
+static int look(struct kj_clean *clean, int64_t *ret_bound)
+{
+    struct kj_log *log = clean->log;
+    KJ_TRY(kj_log_catch_up(log, kj_log_end(log)));
+    int64_t bound = closed_below(log);
+    int64_t unstable = kj_producers_first_unstable(log->producers, kj_log_high_watermark(log));
+    if (unstable >= 0 && unstable < bound)
+        bound = unstable;
+    clean->first_dirty = believed(log, clean->first_dirty);
+    *ret_bound = bound;
+    return note_producers(clean);
+}
+
+int kj_clean_begin(struct kj_log *log, int64_t first_dirty, int64_t wait_ns,
+                   struct kj_clean *ret_clean)
+{
+    int64_t bound = -1, stable;
     struct kj_clean clean = {
         .log = log, .now_ms = kj_wall_ms(log->env->clock), .first_dirty = first_dirty, .uncleanable = -1};
-    KJ_TRY(kj_log_lock(log, false));
+    /* The log is followed to its end before the lock between processes is taken, and read for
+     * long. */
+    KJ_TRY(kj_log_last_stable(log, &stable));
+    KJ_TRY(kj_log_lock_within(log, false, wait_ns, kj_mono_ns(log->env->clock)));
     clean.config = log->config;
-    int err = look(&clean);
+    int err = look(&clean, &bound);
     kj_log_unlock(log);
+    /* Closed segments do not change but by retention, which the swap looks for. */
+    if (err == 0)
+        err = note_segments(&clean, bound);
     if (err != 0) {
         kj_clean_free(&clean);
         return err;
@@ -257,50 +345,72 @@ static int keys_of_batch(struct kj_clean *clean, const struct kj_batch *batch, c
     return got < 0 ? kj_batch_reader_fault(&reader) : 0;
 }
 
-static int keys_of_segment(struct kj_clean *clean, struct kj_clean_txns *txns,
-                           const struct kj_clean_segment *segment, bool *ret_full)
+/* One batch, or on to the next segment. */
+static int next_keys(struct kj_clean *clean, struct kj_clean_keys *keys, int64_t *budget_bytes)
 {
-    struct kj_clean_walk walk;
-    KJ_TRY(kj_clean_txns_add(txns, clean->log, segment->base_offset, segment->next_offset));
-    KJ_TRY(kj_clean_walk_begin(clean, segment, &walk));
-    int err = 0;
-    for (;;) {
-        struct kj_batch batch;
-        const uint8_t *bytes;
-        struct kj_txn_entry entry;
-        bool skip = true, has_entry;
-        err = kj_clean_walk_next(&walk, &batch, &bytes);
-        if (err != 0 || bytes == NULL)
-            break;
-        if (kj_batch_has(&batch, KJ_ATTR_CONTROL)) {
-            bool needless;
-            err = kj_clean_txns_marker(txns, clean->log, &batch, bytes, &needless, &has_entry, &entry);
-        } else {
-            err = kj_clean_txns_batch(txns, &batch, &skip);
+    struct kj_batch batch;
+    const uint8_t *bytes;
+    struct kj_txn_entry entry;
+    bool skip = true, has_entry;
+    if (!keys->walking) {
+        while (keys->at < clean->segment_count &&
+               clean->segments[keys->at].next_offset <= clean->first_dirty)
+            keys->at++;
+        keys->done = keys->at == clean->segment_count;
+        if (keys->done) {
+            clean->end = clean->uncleanable; /* gaps at the end are covered too */
+            return 0;
         }
-        if (err == 0 && !skip)
-            err = keys_of_batch(clean, &batch, bytes, ret_full);
-        if (err != 0 || *ret_full)
-            break;
-        if (kj_batch_next_offset(&batch) > clean->end)
-            clean->end = kj_batch_next_offset(&batch);
+        const struct kj_clean_segment *segment = &clean->segments[keys->at];
+        KJ_TRY(kj_clean_txns_add(&keys->txns, clean->log, segment->base_offset,
+                                 segment->next_offset));
+        KJ_TRY(kj_clean_walk_begin(clean, segment, &keys->walk));
+        keys->walking = true;
     }
-    kj_clean_walk_end(&walk);
-    return err;
+    KJ_TRY(kj_clean_walk_next(&keys->walk, &batch, &bytes));
+    if (bytes == NULL) {
+        kj_clean_walk_end(&keys->walk);
+        keys->walking = false;
+        keys->at++;
+        return 0;
+    }
+    *budget_bytes -= (int64_t)kj_batch_bytes(&batch);
+    if (kj_batch_has(&batch, KJ_ATTR_CONTROL)) {
+        bool needless;
+        KJ_TRY(kj_clean_txns_marker(&keys->txns, clean->log, &batch, bytes, &needless, &has_entry,
+                                    &entry));
+    } else {
+        KJ_TRY(kj_clean_txns_batch(&keys->txns, &batch, &skip));
+    }
+    if (!skip)
+        KJ_TRY(keys_of_batch(clean, &batch, bytes, &keys->done));
+    if (!keys->done && kj_batch_next_offset(&batch) > clean->end)
+        clean->end = kj_batch_next_offset(&batch);
+    return 0;
+}
+
+int kj_clean_keys_step(struct kj_clean *clean, struct kj_clean_keys *keys, int64_t *budget_bytes)
+{
+    while (!keys->done && *budget_bytes > 0)
+        KJ_TRY(next_keys(clean, keys, budget_bytes));
+    return 0;
+}
+
+void kj_clean_keys_end(struct kj_clean_keys *keys)
+{
+    if (keys->walking)
+        kj_clean_walk_end(&keys->walk);
+    kj_clean_txns_free(&keys->txns);
+    *keys = (struct kj_clean_keys){0};
 }
 
 int kj_clean_keys(struct kj_clean *clean, size_t map_bytes)
 {
-    struct kj_clean_txns txns = {0};
-    bool full = false;
+    struct kj_clean_keys keys = {0};
+    int64_t budget_bytes = INT64_MAX;
     KJ_TRY(kj_clean_map_init(&clean->map, clean->log->env->clock, map_bytes));
-    int err = 0;
-    for (size_t i = 0; i < clean->segment_count && err == 0 && !full; i++)
-        if (clean->segments[i].next_offset > clean->first_dirty)
-            err = keys_of_segment(clean, &txns, &clean->segments[i], &full);
-    if (err == 0 && !full)
-        clean->end = clean->uncleanable; /* gaps at the end are covered too */
-    kj_clean_txns_free(&txns);
+    int err = kj_clean_keys_step(clean, &keys, &budget_bytes);
+    kj_clean_keys_end(&keys);
     return err;
 }
 
@@ -311,7 +421,7 @@ void kj_clean_next_group(const struct kj_clean *clean, size_t at, struct kj_clea
     const struct kj_clean_segment *first = &clean->segments[at];
     int64_t bytes = 0, index = 0, time = 0;
     size_t count = 0;
-    for (; at + count < clean->segment_count; count++) {
+    for (; at + count < clean->segment_count && count < GROUP_MAX; count++) {
         const struct kj_clean_segment *segment = &first[count];
         bytes += segment->bytes;
         index += segment->index_bytes;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * log/clean.h - what the files of compaction share: clean.c drives a round, clean_txn.c follows the
- * transactions, clean_write.c writes a group of segments anew.
+ * log/clean.h - what the files of compaction share: clean_round.c drives a round, some bytes at a
+ * time, clean.c finds what can be cleaned and its keys, clean_txn.c follows the transactions,
+ * clean_write.c writes a group of segments anew, clean_swap.c puts it in place.
  *
  * A round of one partition: under the append lock what can be cleaned is looked up; then, without a lock, the keys
  * of the dirty segments go into the map, and all segments below its end are written anew, several
@@ -31,7 +32,7 @@ struct kj_clean_txns {
 };
 
 struct kj_clean {
-    struct kj_log *log;
+    struct kj_log *log; /* whoever goes on may have another object of the same log */
     struct kj_log_config config; /* as it was when the round began */
     int64_t now_ms;
     int64_t first_dirty, uncleanable;
@@ -87,7 +88,16 @@ struct kj_clean_group {
     int64_t bytes; /* of the new .log */
     bool changed;  /* false: it would be the same bytes, and no file is left */
 };
-/* Writes the .cleaned files of the group, flushed; not their names. On an error they are removed. */
+/* Writes the .cleaned files of the group, flushed; not their names. What it is given stays where it
+ * is until end. step: until *budget_bytes were read; *ret_done with group->bytes and group->changed
+ * set. end: frees; unless it went well and something changed (keep), the files are removed. */
+struct kj_clean_output;
+int kj_clean_write_begin(struct kj_clean *clean, struct kj_clean_txns *txns,
+                         struct kj_clean_group *group,
+                         struct kj_clean_output **ret_output);
+int kj_clean_write_step(struct kj_clean_output *output, int64_t *budget_bytes, bool *ret_done);
+int kj_clean_write_end(struct kj_clean_output *output, bool keep);
+/* All at once. */
 int kj_clean_write(struct kj_clean *clean, struct kj_clean_txns *txns, struct kj_clean_group *group);
 /* Removes them. */
 int kj_clean_discard(struct kj_log *log, int64_t base_offset);
@@ -97,14 +107,26 @@ void kj_clean_path(char path[static KJ_PATH_MAX], struct kj_log *log, enum kj_fi
 
 /* --- clean_swap.c --- */
 /* Puts the .cleaned files of the group into the place of its segments. *ret_done false: they are not any more what
- * they were, and the files are gone. */
-int kj_clean_swap(struct kj_clean *clean, const struct kj_clean_group *group, bool *ret_done);
+ * they were, and the files are gone. LOCK_TIMED_OUT after wait_ns, with nothing changed. */
+int kj_clean_swap(struct kj_clean *clean, const struct kj_clean_group *group, int64_t wait_ns,
+                  bool *ret_done);
 
 /* --- clean.c --- */
 void kj_clean_free(struct kj_clean *clean);
-/* What can be cleaned, and what must stay. Takes the append lock for it. */
-int kj_clean_begin(struct kj_log *log, int64_t first_dirty, struct kj_clean *ret_clean);
-/* Puts the keys into the map; sets end. */
+/* What can be cleaned, and what must stay. Takes the append lock for it: LOCK_TIMED_OUT. */
+int kj_clean_begin(struct kj_log *log, int64_t first_dirty, int64_t wait_ns,
+                   struct kj_clean *ret_clean);
+/* Puts the keys into the map, which was made; sets end. Until *budget_bytes were read, or
+ * keys->done. */
+struct kj_clean_keys {
+    struct kj_clean_txns txns;
+    struct kj_clean_walk walk;
+    size_t at;
+    bool walking, done;
+};
+int kj_clean_keys_step(struct kj_clean *clean, struct kj_clean_keys *keys, int64_t *budget_bytes);
+void kj_clean_keys_end(struct kj_clean_keys *keys);
+/* All at once, with a map of at most map_bytes. */
 int kj_clean_keys(struct kj_clean *clean, size_t map_bytes);
 /* The next segments that become one, from clean->segments[at] on. */
 void kj_clean_next_group(const struct kj_clean *clean, size_t at, struct kj_clean_group *ret_group);

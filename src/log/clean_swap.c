@@ -197,12 +197,13 @@ static int swap(struct kj_log *log, int64_t base, int64_t end)
     return 0;
 }
 
-int kj_clean_swap(struct kj_clean *clean, const struct kj_clean_group *group, bool *ret_done)
+int kj_clean_swap(struct kj_clean *clean, const struct kj_clean_group *group, int64_t wait_ns,
+                  bool *ret_done)
 {
     struct kj_log *log = clean->log;
     int64_t base = group->segments[0].base_offset;
     *ret_done = false;
-    int err = kj_log_lock(log, false);
+    int err = kj_log_lock_within(log, false, wait_ns, kj_mono_ns(log->env->clock));
     if (err == 0) {
         *ret_done = unchanged(log, group);
         if (*ret_done)
@@ -211,81 +212,5 @@ int kj_clean_swap(struct kj_clean *clean, const struct kj_clean_group *group, bo
     }
     if (err == 0 && !*ret_done)
         err = kj_clean_discard(log, base);
-    return err;
-}
-
-/* What rounds that died left unfinished. */
-struct litter {
-    int64_t *bases;
-    size_t count, capacity;
-    int err;
-};
-
-static int note_litter(void *arg, const char *name, enum kj_io_type type)
-{
-    struct litter *litter = arg;
-    enum kj_file_kind kind;
-    enum kj_file_suffix suffix;
-    int64_t offset;
-    kj_file_name_parse(name, &kind, &suffix, &offset);
-    if (suffix != KJ_SUFFIX_CLEANED || type != KJ_IO_FILE || kind > KJ_FILE_TXNINDEX)
-        return 0;
-    litter->err = kj_grow((void **)&litter->bases, &litter->capacity, litter->count + 1, sizeof *litter->bases);
-    if (litter->err != 0)
-        return ENOMEM;
-    litter->bases[litter->count++] = offset;
-    return 0;
-}
-
-static int remove_litter(struct kj_log *log)
-{
-    struct litter litter = {0};
-    int os = kj_io_list(log->env->io, log->dir, note_litter, &litter);
-    int err = litter.err;
-    if (err == 0 && os != 0)
-        err = kj_log_io_error(log, os, "listing", KJ_FILE_OTHER, 0, -1);
-    for (size_t i = 0; i < litter.count && err == 0; i++)
-        err = kj_clean_discard(log, litter.bases[i]);
-    kj_free(litter.bases);
-    return err;
-}
-
-int kj_log_clean(struct kj_log *log, struct kj_log_cleaning *cleaning)
-{
-    struct kj_clean clean;
-    struct kj_clean_txns txns = {0};
-    KJ_TRY(kj_clean_begin(log, cleaning->first_dirty, &clean));
-    int err = remove_litter(log);
-    if (err == 0 && clean.uncleanable > clean.first_dirty)
-        err = kj_clean_keys(&clean, cleaning->map_bytes);
-    int64_t before = 0, after = 0;
-    bool done = true, begun = false;
-    for (size_t at = 0; err == 0 && done && at < clean.segment_count && clean.uncleanable > clean.first_dirty &&
-                        clean.segments[at].base_offset < clean.end;) {
-        struct kj_clean_group group;
-        kj_clean_next_group(&clean, at, &group);
-        err = kj_clean_write(&clean, &txns, &group);
-        int64_t bytes = 0;
-        for (size_t i = 0; i < group.count; i++)
-            bytes += group.segments[i].bytes;
-        if (err == 0 && group.changed && !begun) {
-            kj_log_set_cleaned(log, clean.end);
-            err = cleaning->begin == NULL ? 0 : cleaning->begin(cleaning->arg, clean.end);
-            begun = err == 0;
-        }
-        if (err == 0 && group.changed)
-            err = kj_clean_swap(&clean, &group, &done);
-        before += bytes;
-        after += group.changed && done ? group.bytes : bytes;
-        at += group.count;
-    }
-    if (err == 0) {
-        /* Cut short by retention: what was not reached stays dirty. */
-        cleaning->first_dirty = done ? clean.end : clean.first_dirty;
-        cleaning->ret_read_bytes = before;
-        cleaning->ret_freed_bytes = before - after;
-    }
-    kj_clean_txns_free(&txns);
-    kj_clean_free(&clean);
     return err;
 }

@@ -20,17 +20,25 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { OUT_BYTES = 1 << 20, PLAIN_MAX = 1 << 28 };
+enum {
+    OUT_BYTES = 1 << 20,
+    SYNC_BYTES = 8 << 20, /* so that the last flush is not a long one */
+    PLAIN_MAX = 1 << 28
+};
 
 /* The .cleaned files of one group. */
-struct output {
+struct kj_clean_output {
     struct kj_clean *clean;
     struct kj_clean_txns *txns;
+    struct kj_clean_group *group;
+    size_t at; /* segment of the group */
+    struct kj_clean_walk walk;
+    bool walking;
     int64_t base_offset;
     struct kj_file *file;
     struct kj_indexer indexer;
     struct kj_buffer out; /* not written yet */
-    int64_t written;
+    int64_t written, synced;
     struct kj_buffer entries; /* of the txn index */
     struct kj_buffer records; /* of one batch */
     bool changed;
@@ -64,7 +72,7 @@ int kj_clean_discard(struct kj_log *log, int64_t base_offset)
 
 /* --- output --- */
 
-static int write_out(struct output *output)
+static int write_out(struct kj_clean_output *output)
 {
     struct kj_log *log = output->clean->log;
     if (output->out.len == 0)
@@ -74,10 +82,16 @@ static int write_out(struct output *output)
         return kj_log_io_error(log, os, "cleaning", KJ_FILE_LOG, output->base_offset, output->written);
     output->written += (int64_t)output->out.len;
     output->out.len = 0;
+    if (output->written - output->synced >= SYNC_BYTES) {
+        if ((os = kj_io_sync(output->file)) != 0)
+            return kj_log_io_error(log, os, "flushing", KJ_FILE_LOG, output->base_offset, -1);
+        output->synced = output->written;
+    }
     return 0;
 }
 
-static int put_batch(struct output *output, const struct kj_batch *batch, const uint8_t *bytes)
+static int put_batch(struct kj_clean_output *output, const struct kj_batch *batch,
+                     const uint8_t *bytes)
 {
     size_t len = kj_batch_bytes(batch);
     KJ_TRY(kj_buffer_reserve(&output->out, output->out.len + len));
@@ -87,7 +101,7 @@ static int put_batch(struct output *output, const struct kj_batch *batch, const 
     return output->out.len >= OUT_BYTES ? write_out(output) : 0;
 }
 
-static int put_entry(struct output *output, const struct kj_txn_entry *entry)
+static int put_entry(struct kj_clean_output *output, const struct kj_txn_entry *entry)
 {
     struct kj_buffer *entries = &output->entries;
     KJ_TRY(kj_buffer_reserve(entries, entries->len + KJ_TXN_ENTRY_BYTES));
@@ -104,7 +118,7 @@ struct verdict {
     bool keep_empty;
 };
 
-static int judge(struct output *output, const struct kj_batch *batch, const uint8_t *bytes,
+static int judge(struct kj_clean_output *output, const struct kj_batch *batch, const uint8_t *bytes,
                  struct verdict *ret_verdict)
 {
     struct kj_clean *clean = output->clean;
@@ -132,7 +146,8 @@ static int judge(struct output *output, const struct kj_batch *batch, const uint
     return 0;
 }
 
-static bool keeps(struct output *output, const struct kj_batch *batch, const struct kj_record_view *view)
+static bool keeps(struct kj_clean_output *output, const struct kj_batch *batch,
+                  const struct kj_record_view *view)
 {
     const struct kj_clean *clean = output->clean;
     int64_t offset = batch->base_offset + view->offset_delta;
@@ -179,7 +194,7 @@ static int put_record(struct kj_buffer *records, const uint8_t *p, const struct 
 }
 
 /* Writes a batch of these records, which stand in output->records, with the header of another. */
-static int put_rebuilt(struct output *output, struct kj_batch header)
+static int put_rebuilt(struct kj_clean_output *output, struct kj_batch header)
 {
     struct kj_buffer *records = &output->records;
     size_t plain_bytes = records->len - KJ_BATCH_HEADER_BYTES;
@@ -209,7 +224,7 @@ static int put_rebuilt(struct output *output, struct kj_batch header)
     return err;
 }
 
-static int put_empty(struct output *output, struct kj_batch header)
+static int put_empty(struct kj_clean_output *output, struct kj_batch header)
 {
     KJ_TRY(kj_buffer_reserve(&output->records, KJ_BATCH_HEADER_BYTES));
     output->records.len = KJ_BATCH_HEADER_BYTES;
@@ -227,7 +242,8 @@ struct kept {
 };
 
 /* With the horizon in force, records go into output->records in their new form. */
-static int gather(struct output *output, const struct kj_batch *batch, const uint8_t *bytes, bool write,
+static int gather(struct kj_clean_output *output, const struct kj_batch *batch,
+                  const uint8_t *bytes, bool write,
                   int64_t base_timestamp, struct kept *ret_kept)
 {
     struct kj_batch_reader reader;
@@ -262,7 +278,8 @@ static int gather(struct output *output, const struct kj_batch *batch, const uin
 }
 
 /* Some records stay. */
-static int put_kept(struct output *output, const struct kj_batch *batch, const uint8_t *bytes,
+static int put_kept(struct kj_clean_output *output, const struct kj_batch *batch,
+                    const uint8_t *bytes,
                     const struct verdict *verdict, struct kept *kept)
 {
     bool horizon = kj_batch_has(batch, KJ_ATTR_DELETE_HORIZON);
@@ -288,7 +305,8 @@ static int put_kept(struct output *output, const struct kj_batch *batch, const u
     return put_rebuilt(output, header);
 }
 
-static int clean_batch(struct output *output, const struct kj_batch *batch, const uint8_t *bytes)
+static int clean_batch(struct kj_clean_output *output, const struct kj_batch *batch,
+                       const uint8_t *bytes)
 {
     struct verdict verdict;
     struct kept kept = {0};
@@ -307,27 +325,33 @@ static int clean_batch(struct output *output, const struct kj_batch *batch, cons
     return put_empty(output, *batch);
 }
 
-static int clean_segment(struct output *output, const struct kj_clean_segment *segment)
+/* One batch, or on to the next segment. */
+static int clean_next(struct kj_clean_output *output, int64_t *budget_bytes)
 {
-    struct kj_clean_walk walk;
-    KJ_TRY(kj_clean_txns_add(output->txns, output->clean->log, segment->base_offset, segment->next_offset));
-    KJ_TRY(kj_clean_walk_begin(output->clean, segment, &walk));
-    for (;;) {
-        struct kj_batch batch;
-        const uint8_t *bytes;
-        int err = kj_clean_walk_next(&walk, &batch, &bytes);
-        if (err == 0 && bytes != NULL)
-            err = clean_batch(output, &batch, bytes);
-        if (err != 0 || bytes == NULL) {
-            kj_clean_walk_end(&walk);
-            return err;
-        }
+    struct kj_batch batch;
+    const uint8_t *bytes;
+    if (!output->walking) {
+        const struct kj_clean_segment *segment = &output->group->segments[output->at];
+        KJ_TRY(kj_clean_txns_add(output->txns, output->clean->log, segment->base_offset,
+                                 segment->next_offset));
+        KJ_TRY(kj_clean_walk_begin(output->clean, segment, &output->walk));
+        output->walking = true;
     }
+    KJ_TRY(kj_clean_walk_next(&output->walk, &batch, &bytes));
+    if (bytes != NULL) {
+        *budget_bytes -= (int64_t)kj_batch_bytes(&batch);
+        return clean_batch(output, &batch, bytes);
+    }
+    kj_clean_walk_end(&output->walk);
+    output->walking = false;
+    output->at++;
+    return 0;
 }
 
 /* --- files --- */
 
-static int write_index(struct output *output, enum kj_file_kind kind, const struct kj_buffer *entries)
+static int write_index(struct kj_clean_output *output, enum kj_file_kind kind,
+                       const struct kj_buffer *entries)
 {
     struct kj_log *log = output->clean->log;
     char path[KJ_PATH_MAX];
@@ -344,7 +368,7 @@ static int write_index(struct output *output, enum kj_file_kind kind, const stru
     return os == 0 ? 0 : file_error(log, os, "writing", path);
 }
 
-static int finish(struct output *output, struct kj_clean_group *group)
+static int finish(struct kj_clean_output *output, struct kj_clean_group *group)
 {
     struct kj_log *log = output->clean->log;
     KJ_TRY(write_out(output));
@@ -360,44 +384,74 @@ static int finish(struct output *output, struct kj_clean_group *group)
     return 0;
 }
 
-static int write_group(struct output *output, struct kj_clean_group *group)
+int kj_clean_write_begin(struct kj_clean *clean, struct kj_clean_txns *txns,
+                         struct kj_clean_group *group,
+                         struct kj_clean_output **ret_output)
+{
+    struct kj_log *log = clean->log;
+    int64_t base = group->segments[0].base_offset;
+    struct kj_tail tail = {.end = base, .max_timestamp = -1, .max_ts_offset = base};
+    char path[KJ_PATH_MAX];
+    KJ_TRY(kj_clean_discard(log, base)); /* what a round that died left */
+    struct kj_clean_output *output = kj_alloc_zero(1, sizeof *output);
+    if (output == NULL)
+        return kj_err_oom("a segment that is cleaned");
+    *output = (struct kj_clean_output){.clean = clean, .txns = txns, .group = group,
+                                         .base_offset = base};
+    kj_indexer_init(&output->indexer, base, clean->config.index_interval_bytes, &tail, -1);
+    kj_clean_path(path, log, KJ_FILE_LOG, base, ".cleaned");
+    int os = kj_io_open(log->env->io, path, KJ_IO_WRITE | KJ_IO_CREATE | KJ_IO_EXCLUSIVE, &output->file);
+    if (os != 0) {
+        kj_indexer_free(&output->indexer);
+        kj_free(output);
+        return file_error(log, os, "making", path);
+    }
+    *ret_output = output;
+    return 0;
+}
+
+int kj_clean_write_step(struct kj_clean_output *output, int64_t *budget_bytes, bool *ret_done)
+{
+    struct kj_clean_group *group = output->group;
+    *ret_done = false;
+    while (output->at < group->count && *budget_bytes > 0)
+        KJ_TRY(clean_next(output, budget_bytes));
+    if (output->at < group->count)
+        return 0;
+    group->changed = output->changed || group->count > 1;
+    if (group->changed)
+        KJ_TRY(finish(output, group));
+    *ret_done = true;
+    return 0;
+}
+
+int kj_clean_write_end(struct kj_clean_output *output, bool keep)
 {
     struct kj_log *log = output->clean->log;
-    char path[KJ_PATH_MAX];
-    kj_clean_path(path, log, KJ_FILE_LOG, output->base_offset, ".cleaned");
-    int os = kj_io_open(log->env->io, path, KJ_IO_WRITE | KJ_IO_CREATE | KJ_IO_EXCLUSIVE, &output->file);
-    if (os != 0)
-        return file_error(log, os, "making", path);
-    for (size_t i = 0; i < group->count; i++)
-        KJ_TRY(clean_segment(output, &group->segments[i]));
-    if (group->count > 1)
-        output->changed = true;
-    group->changed = output->changed;
-    return group->changed ? finish(output, group) : 0;
+    int64_t base = output->base_offset;
+    keep = keep && output->group->changed;
+    if (output->walking)
+        kj_clean_walk_end(&output->walk);
+    kj_io_close(output->file);
+    kj_indexer_free(&output->indexer);
+    kj_buffer_free(&output->out);
+    kj_buffer_free(&output->entries);
+    kj_buffer_free(&output->records);
+    kj_free(output);
+    return keep ? 0 : kj_clean_discard(log, base);
 }
 
 int kj_clean_write(struct kj_clean *clean, struct kj_clean_txns *txns, struct kj_clean_group *group)
 {
-    struct kj_log *log = clean->log;
-    int64_t base = group->segments[0].base_offset;
-    struct output output = {.clean = clean, .txns = txns, .base_offset = base};
-    struct kj_tail tail = {.end = base, .max_timestamp = -1, .max_ts_offset = base};
-    KJ_TRY(kj_clean_discard(log, base)); /* what a round that died left */
-    kj_indexer_init(&output.indexer, base, clean->config.index_interval_bytes, &tail, -1);
-    int err = write_group(&output, group);
-    kj_io_close(output.file);
-    kj_indexer_free(&output.indexer);
-    kj_buffer_free(&output.out);
-    kj_buffer_free(&output.entries);
-    kj_buffer_free(&output.records);
-    if (err != 0 || !group->changed) {
-        struct kj_err_saved saved;
-        kj_err_save(err, &saved);
-        int discarded = kj_clean_discard(log, base);
-        if (err == 0)
-            err = discarded;
-        else
-            (void)kj_err_restore(&saved); /* err itself */
-    }
-    return err;
+    struct kj_clean_output *output;
+    int64_t budget_bytes = INT64_MAX;
+    bool done;
+    KJ_TRY(kj_clean_write_begin(clean, txns, group, &output));
+    int err = kj_clean_write_step(output, &budget_bytes, &done);
+    if (err == 0)
+        return kj_clean_write_end(output, true);
+    struct kj_err_saved saved;
+    kj_err_save(err, &saved);
+    (void)kj_clean_write_end(output, false); /* the first error is the one to tell */
+    return kj_err_restore(&saved);
 }

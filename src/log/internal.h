@@ -177,7 +177,8 @@ void kj_log_tell(struct kj_log *log, int kind, int error, int64_t offset, int64_
 /* Tells it if a recovered log ends below its recovery point: something flushed is lost. */
 void kj_log_tell_shorter(struct kj_log *log, int64_t recovery_point, int64_t end);
 
-/* True if compaction may have taken offsets in front of `to`: that they are missing is no damage. */
+/* True if compaction may have taken offsets in front of `to`: that they are missing is no
+ * damage. */
 static inline bool kj_log_gap_ok(struct kj_log *log, int64_t to)
 {
     return log->adopted || to <= (int64_t)kj_log_word(log, KJ_SLOT_CLEANED);

@@ -24,6 +24,8 @@ void kj_log_config_defaults(struct kj_log_config *config)
         .flush_messages = INT64_MAX,
         .flush_ms = INT64_MAX,
         .delete_retention_ms = 86400000,
+        .max_compaction_lag_ms = INT64_MAX,
+        .min_cleanable_ppm = 500000,
         .producer_expiration_ms = 86400000,
         .cleanup_delete = true,
         .compression = -1,

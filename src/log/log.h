@@ -35,7 +35,8 @@ struct kj_log_config {
     int64_t flush_messages;
     int64_t flush_ms;
     int64_t delete_retention_ms;
-    int64_t min_compaction_lag_ms;
+    int64_t min_compaction_lag_ms, max_compaction_lag_ms;
+    int64_t min_cleanable_ppm; /* min.cleanable.dirty.ratio, in millionths */
     int64_t producer_expiration_ms;
     bool log_append_time;
     bool cleanup_delete;
@@ -118,9 +119,9 @@ int kj_log_create_files(struct kj_io *io, const char *dir, const uint8_t topic_i
  * against recovery_point (-1: unknown); if it does not fit, recovers. Safe to call by many at once. Every function
  * below needs a loaded log and returns an error if the slot's topic id is another (UNKNOWN_TOPIC_ID). */
 int kj_log_load(struct kj_log *log, int64_t recovery_point, int64_t log_start);
-/* Compaction was, or will be, below this offset: missing ones are no damage there. Raised only; known to all handles.
- * What keeps it is the caller's (store/checkpoints.c): on disk before kj_log_clean() changes a file. Where the
- * words are the log's own, before kj_log_load(). */
+/* Compaction was, or will be, below this offset: missing ones are no damage there. Raised only;
+ * known to all handles. What keeps it is the caller's (store/checkpoints.c): on disk before
+ * kj_log_clean() changes a file. Where the words are the log's own, before kj_log_load(). */
 void kj_log_set_cleaned(struct kj_log *log, int64_t offset);
 /* After an unclean stop, by the first opener alone: design 2.5. */
 int kj_log_recover(struct kj_log *log, int64_t recovery_point, int64_t log_start);
@@ -258,18 +259,42 @@ int kj_log_flush_to(struct kj_log *log, int64_t end, int64_t deadline_ns);
 
 /* One pass of log start, size and time. *ret_bytes: freed. LOCK_TIMED_OUT after 100 ms. */
 int kj_log_retain(struct kj_log *log, int64_t *ret_bytes);
+/* How much there is to compact, roughly: open transactions are not looked at. */
+struct kj_log_dirt {
+    int64_t first_dirty; /* as given, or the log start if that cannot be */
+    int64_t clean_bytes, dirty_bytes;
+    /* The least of the greatest timestamps that the first batches of dirty segments have; -1: none
+     * has one. */
+    int64_t oldest_ms;
+};
+int kj_log_dirt(struct kj_log *log, int64_t first_dirty, struct kj_log_dirt *ret_dirt);
 /* One round of compaction: keys from first_dirty on, the log written anew up to where they went. One handle at a time,
  * which the caller sees to. On an error nothing is lost, and what was not swapped is as it was. DAMAGED: what is
  * there is not as it should be, and is not cleaned. */
 struct kj_log_cleaning {
     int64_t first_dirty; /* in, and out: where the next round begins */
     size_t map_bytes;    /* for the keys */
-    /* Before the first file changes: keeps for good that offsets below end may be missing. May be NULL. */
+    int64_t wait_ns;     /* for the append lock */
+    /* Before the first file changes: keeps for good that offsets below end may be missing. May be
+     * NULL. */
     int (*begin)(void *arg, int64_t end);
+    /* Before so many bytes, at most, are written beside those that are there. May be NULL. */
+    int (*room)(void *arg, int64_t bytes);
     void *arg;
     int64_t ret_read_bytes, ret_freed_bytes;
 };
 int kj_log_clean(struct kj_log *log, struct kj_log_cleaning *cleaning);
+/* The same in steps of about budget_bytes read. Nothing is held in between; log may be another
+ * object of the same partition each time. LOCK_TIMED_OUT: try that step again, or end. Any other
+ * error: end. */
+struct kj_clean_round;
+int kj_log_clean_begin(struct kj_log *log, const struct kj_log_cleaning *cleaning,
+                       struct kj_clean_round **ret_round);
+int kj_log_clean_step(struct kj_clean_round *round, struct kj_log *log,
+                      struct kj_log_cleaning *cleaning,
+                      int64_t budget_bytes, bool *ret_done);
+/* Removes what is half written, where log is not NULL. The current story is gone afterwards. */
+void kj_log_clean_end(struct kj_clean_round *round, struct kj_log *log);
 /* offset -1: the high watermark. OFFSET_OUT_OF_RANGE. Policy is the caller's to check. */
 int kj_log_delete_records(struct kj_log *log, int64_t offset, int64_t *ret_log_start);
 /* Drops files, maps and list entries of segments that other handles deleted; picks up new ones. */

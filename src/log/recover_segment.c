@@ -25,7 +25,8 @@
 static bool fits(const struct kj_reading *reading, const struct kj_batch *batch, int64_t expected)
 {
     if (batch->base_offset < expected ||
-        (batch->base_offset > expected && !kj_log_gap_ok(reading->recovery->log, batch->base_offset)))
+        (batch->base_offset > expected && !kj_log_gap_ok(reading->recovery->log,
+                                                         batch->base_offset)))
         return false;
     int64_t last = kj_batch_last_offset(batch);
     return last >= batch->base_offset && last - reading->segment->base_offset <= INT32_MAX;
@@ -72,7 +73,8 @@ static bool chain_from(struct kj_reading *reading, int64_t pos, int64_t least, i
         if (!first && (look == KJ_SCAN_END || (look == KJ_SCAN_ZEROS && kj_reading_only_zeros(reading, pos))))
             return true;
         if (look != KJ_SCAN_BATCH || batch.base_offset < next ||
-            (!first && batch.base_offset > next && !kj_log_gap_ok(reading->recovery->log, batch.base_offset)))
+            (!first && batch.base_offset > next && !kj_log_gap_ok(reading->recovery->log,
+                                                                  batch.base_offset)))
             return false;
         reading->budget -= (int64_t)kj_batch_bytes(&batch);
         if (first)

@@ -58,6 +58,9 @@ static bool aged(struct kj_log *log, struct kj_segment *active, const struct kj_
     if (first_batch_timestamp(log, active, &first) != 0)
         return false;
     int64_t limit = log->config.segment_ms - jitter(log, active->base_offset);
+    /* What is active is not compacted. */
+    if (log->config.cleanup_compact && log->config.max_compaction_lag_ms < limit)
+        limit = log->config.max_compaction_lag_ms;
     /* Wall clock alone never rolls a segment whose data has timestamps. */
     int64_t waited;
     if (first >= 0) {

@@ -54,7 +54,8 @@ enum kj_slot_word {
     KJ_SLOT_FLUSHER = 36,      /* as OWNER, of the flush lock */
     KJ_SLOT_LAST_WALL_MS = 37, /* time of the last append */
     KJ_SLOT_RECOVERY_POINT = 38, /* as in the recovery-point checkpoint */
-    KJ_SLOT_CLEANED = 39, /* below here compaction may have been, and offsets may be missing; 0: never */
+    /* below here compaction may have been, and offsets may be missing; 0: never */
+    KJ_SLOT_CLEANED = 39,
 
     KJ_SLOT_WORDS = 40
 };

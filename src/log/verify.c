@@ -10,8 +10,8 @@
  *   foreign         names that neither Kafka nor kaja gives
  *
  * The end is read by the caller before the directory is listed: every offset below it is then in a
- * segment that is listed, unless retention takes it. Where a compaction changes segments meanwhile, what
- * was found in the one being read is not told, and it is read again.
+ * segment that is listed, unless retention takes it. Where a compaction changes segments meanwhile,
+ * what was found in the one being read is not told, and it is read again.
  */
 #include "log/verify.h"
 
@@ -119,7 +119,8 @@ static int note_name(void *arg, const char *name, enum kj_io_type type)
         find_at(tell, KAJA_FINDING_FOREIGN, 0, path, offset, -1, -1,
                 "bytes that an earlier recovery set aside");
     } else if (type != KJ_IO_FILE && suffix == KJ_SUFFIX_NONE && is_needed(name, kind)) {
-        find_at(tell, kind == KJ_FILE_LOG ? KAJA_FINDING_DAMAGE : KAJA_FINDING_INDEX, KAJA_ERR_NOT_KAJA,
+        find_at(tell, kind == KJ_FILE_LOG ? KAJA_FINDING_DAMAGE : KAJA_FINDING_INDEX,
+                KAJA_ERR_NOT_KAJA,
                 path, offset, -1, -1,
                 "a link or something else than a file: it is neither read nor written");
     } else if (type != KJ_IO_FILE || (kind == KJ_FILE_OTHER && !temporary &&
@@ -538,7 +539,8 @@ static int verify_segment(struct verify *v, size_t i)
     return err;
 }
 
-/* The directory as it is now, and where in it to go on so that nothing of the segment at base is left out. */
+/* The directory as it is now, and where in it to go on so that nothing of the segment at base is
+ * left out. */
 static int list_again(struct verify *v, int64_t base, size_t *ret_at)
 {
     v->again = true;

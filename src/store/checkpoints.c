@@ -11,9 +11,9 @@
  *     replication        the high watermark
  *     kaja.cleaned       CLEANED: of what compaction may have touched, before it does
  *
- * cleaner-offset-checkpoint, Kafka's, has no word: it says where a round of compaction begins, which only who does one
- * needs to know. It is written behind the round, so what the round took may lie above it: that is what kaja.cleaned
- * is for.
+ * cleaner-offset-checkpoint, Kafka's, has no word: it says where a round of compaction begins,
+ * which only who does one needs to know. It is written behind the round, so what the round took may
+ * lie above it: that is what kaja.cleaned is for.
  */
 #include "store/internal.h"
 
@@ -21,7 +21,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-enum { FILES = 3 };
+enum { FILES = 3, SOON_NS = 10000000 };
 static const char *const file_names[FILES] = {KJ_RECOVERY_POINTS_NAME, KJ_LOG_STARTS_NAME,
                                               KJ_HIGH_WATERMARKS_NAME};
 
@@ -271,10 +271,10 @@ static int write_file(struct kj_store *store, const struct kj_catalog *catalog, 
 
 /* --- compaction's --- */
 
-static int lock_cleaned(struct kj_store *store, struct kj_shared *shared)
+static int lock_cleaned(struct kj_shared *shared, int64_t deadline_ns)
 {
     int os = kj_shared_lock(shared, KJ_LOCK_CLEANED, KJ_LOCK_EXCLUSIVE, UINT32_MAX,
-                            kj_lock_deadline(store));
+                            deadline_ns);
     if (os == 0)
         return 0;
     return os == EAGAIN ? kj_err(KAJA_ERR_LOCK_TIMED_OUT,
@@ -340,7 +340,7 @@ int kj_cleaned_note(struct kj_store *store, const struct kj_catalog_topic *topic
                     int64_t to)
 {
     struct kj_shared *shared = kj_shared_of(store);
-    KJ_TRY(lock_cleaned(store, shared));
+    KJ_TRY(lock_cleaned(shared, kj_mono_ns(store->clock) + SOON_NS));
     int err = note_cleaned(store, topic, partition, to);
     kj_shared_unlock(shared, KJ_LOCK_CLEANED, UINT32_MAX);
     return err;
@@ -373,7 +373,7 @@ int kj_cleaner_point_put(struct kj_store *store, const struct kj_catalog_topic *
                          int32_t partition, int64_t offset)
 {
     struct kj_shared *shared = kj_shared_of(store);
-    KJ_TRY(lock_cleaned(store, shared));
+    KJ_TRY(lock_cleaned(shared, kj_mono_ns(store->clock) + SOON_NS));
     int err = put_point(store, topic, partition, offset);
     kj_shared_unlock(shared, KJ_LOCK_CLEANED, UINT32_MAX);
     return err;
@@ -409,7 +409,8 @@ int kj_checkpoints_forget(struct kj_store *store, struct kj_shared *shared, cons
                                         "another process does not finish its checkpoints")
                                : kj_err_os(os, "locking the checkpoints");
     }
-    bool cleaned = shared != NULL && err == 0 && (err = lock_cleaned(store, shared)) == 0;
+    bool cleaned = shared != NULL && err == 0 && (err = lock_cleaned(shared,
+                                                                     kj_lock_deadline(store))) == 0;
     for (int file = 0; file < FILES && err == 0; file++)
         err = forget_in(store, file_names[file], topic, from, to);
     if (err == 0)

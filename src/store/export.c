@@ -427,8 +427,8 @@ static int write_log_starts(struct kj_export *export)
     return write_checkpoint(export, LOG_STARTS);
 }
 
-/* How far its logs are compacted; __consumer_offsets is written anew, with other offsets. Ahead of them: what lies above a partition's end, as long as it is empty, a
- * broker does not believe. */
+/* How far its logs are compacted; __consumer_offsets is written anew, with other offsets. Ahead of
+ * them: what lies above a partition's end, as long as it is empty, a broker does not believe. */
 static int write_cleaner_points(struct kj_export *export)
 {
     struct kj_checkpoint *points = &export->checkpoints[CLEANER_POINTS];

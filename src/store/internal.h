@@ -47,8 +47,9 @@ struct kj_news_target {
     int32_t partition;
 };
 
-/* How far compaction was, or may have been, in each partition: what kaja.cleaned and Kafka's checkpoint say, the
- * greater counts. Of one that cannot be read nothing is known, so it may have been everywhere. */
+/* How far compaction was, or may have been, in each partition: what kaja.cleaned and Kafka's
+ * checkpoint say, the greater counts. Of one that cannot be read nothing is known, so it may have
+ * been everywhere. */
 struct kj_cleaned {
     struct kj_checkpoint ours, kafkas;
     bool unknown;
@@ -68,10 +69,50 @@ struct kj_session {
 };
 
 /* Housekeeping that one handle does for all. */
-enum kj_task { KJ_TASK_RETENTION, KJ_TASK_CHECKPOINTS, KJ_TASK_LOG_STARTS, KJ_TASK_COUNT };
-/* Locks of compaction: of a round, which whoever is stopped in the middle keeps, and of its two files,
- * held as long as one is written. */
-enum { KJ_LOCK_CLEANER = KJ_LOCK_TASKS + 8, KJ_LOCK_CLEANED = KJ_LOCK_TASKS + 9 };
+enum kj_task {
+    KJ_TASK_RETENTION,
+    KJ_TASK_CHECKPOINTS,
+    KJ_TASK_LOG_STARTS,
+    KJ_TASK_COUNT, /* the above are done at once */
+    KJ_TASK_CLEANER = KJ_TASK_COUNT /* over many steps: cleaner.c */
+};
+/* Of the two files of compaction, as long as one is written; KJ_TASK_CLEANER's lock is kept over a
+ * whole round. */
+enum { KJ_LOCK_CLEANED = KJ_LOCK_TASKS + 8 };
+
+enum kj_cleaner_state { KJ_CLEANER_WAITS, KJ_CLEANER_LOOKS, KJ_CLEANER_CLEANS };
+
+/* A partition that is passed over. */
+struct kj_clean_aside {
+    uint32_t slot;
+    bool for_good;
+    uint64_t log_start;
+};
+
+/* Compaction (cleaner.c); the step's own. Behind WAITS the task's lock is held. */
+struct kj_cleaner {
+    enum kj_cleaner_state state;
+    struct kj_catalog *catalog; /* of the look that runs, or led to the round */
+    struct kj_checkpoint points;
+    size_t topic; /* looked at next */
+    int32_t partition;
+    bool wanted;                 /* topic is compacted */
+    struct kj_log_config config; /* of topic */
+    int64_t best_share;          /* -1: none yet */
+    size_t best_topic;
+    int32_t best_partition;
+    struct kj_clean_round *round; /* of the best; NULL: not begun */
+    struct kj_log_cleaning cleaning;
+    bool rounded;                 /* it is through, its end is to be noted */
+    int64_t was_dirty, log_start; /* when it began */
+    int64_t slice_bytes;
+    int64_t resume_ns; /* not before */
+    int64_t stuck_ns;  /* since when somebody else's lock is in the way; 0: not */
+    bool told;         /* that there is no room, or the like */
+    bool broken_off;   /* the pass ends */
+    struct kj_clean_aside *aside;
+    size_t aside_count, aside_capacity;
+};
 
 enum kj_load_state { KJ_LOAD_NONE = 0, KJ_LOAD_RUNNING = 1, KJ_LOAD_DONE = 2 };
 
@@ -190,7 +231,8 @@ struct kj_store {
     struct {
         uint64_t value;  /* of the task's word */
         int64_t seen_ns; /* by our clock, when it was first seen */
-    } tasks_seen[KJ_TASK_COUNT];
+    } tasks_seen[KJ_TASK_COUNT + 1];
+    struct kj_cleaner cleaner;
     struct kj_catalog *retain_catalog; /* held while a pass of retention runs */
     size_t retain_topic;
     int32_t retain_partition;
@@ -336,6 +378,13 @@ void kj_store_background_error(struct kj_store *store, int error, const char *to
 /* --- housekeeping (tasks.c, retention.c, checkpoints.c, space.c) --- */
 /* One step: what is due. Returns when the next one is. */
 int64_t kj_store_run(struct kj_store *store);
+/* Is it time, by its word? *ret_due_ns: else when. */
+bool kj_task_due(struct kj_store *store, enum kj_task task, int64_t now_ns, int64_t *ret_due_ns);
+/* A slice of compaction, if there is one to do. Returns when to come again. */
+int64_t kj_cleaner_run(struct kj_store *store, int64_t now_ns);
+/* Gives up what runs; nothing is lost. */
+void kj_cleaner_stop(struct kj_store *store);
+void kj_cleaner_free(struct kj_cleaner *cleaner);
 /* Some partitions of the pass that runs, true while it is not through. */
 bool kj_retention_round(struct kj_store *store);
 void kj_retention_begin(struct kj_store *store);
@@ -355,12 +404,13 @@ int kj_checkpoints_forget(struct kj_store *store, struct kj_shared *shared, cons
 /* Read-only without a control file. -1: unknown. */
 void kj_checkpoint_of(struct kj_store *store, const char *topic, int32_t partition,
                       int64_t *ret_recovery_point, int64_t *ret_log_start, int64_t *ret_cleaned);
-/* Lets no offset in front of `to` that is missing be taken for damage, ever: the word, and then kaja.cleaned, on the
- * device when it returns. Before a compaction changes the first file. Catalog mutex held. LOCK_TIMED_OUT. */
+/* Lets no offset in front of `to` that is missing be taken for damage, ever: the word, and then
+ * kaja.cleaned, on the device when it returns. Before a compaction changes the first file. Catalog
+ * mutex held. LOCK_TIMED_OUT, soon. */
 int kj_cleaned_note(struct kj_store *store, const struct kj_catalog_topic *topic, int32_t partition,
                     int64_t to);
-/* Where compaction of each partition goes on: Kafka's checkpoint. read: empty if it cannot be read. put: replaces
- * one partition's, on the device; nothing if the topic is gone. */
+/* Where compaction of each partition goes on: Kafka's checkpoint. read: empty if it cannot be read.
+ * put: replaces one partition's, on the device; nothing if the topic is gone. */
 int kj_cleaner_points_read(struct kj_store *store, struct kj_checkpoint *ret_points);
 int kj_cleaner_point_put(struct kj_store *store, const struct kj_catalog_topic *topic,
                          int32_t partition, int64_t offset);

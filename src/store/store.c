@@ -58,6 +58,7 @@ static struct kj_store *store_new(const struct kj_store_options *options)
 static void store_free(struct kj_store *store)
 {
     kj_worker_stop(store->worker);
+    kj_cleaner_free(&store->cleaner);
     kj_topics_free(store);
     kj_catalog_release(store->retain_catalog);
     kj_catalog_release(store->catalog);
@@ -304,6 +305,7 @@ int kj_store_close(struct kj_store *store)
     kj_worker_stop(store->worker);
     store->worker = NULL;
     drop_queue(store);
+    kj_cleaner_stop(store);
     int err = store->options.read_only ? 0 : kj_door_leave(store);
     struct kj_err_saved why;
     if (err != 0)

@@ -33,8 +33,9 @@ struct kj_property_rules {
                       const struct kj_property *directory, size_t directory_count,
                       struct kj_log_config *ret_config);
     /* Sets the members of *options that belong to the directory (num_partitions, auto_create,
-     * retention_check_ms, checkpoint_ms, start_checkpoint_ms) to what its properties say. Called
-     * whenever the catalog was read anew: another process may have changed them. INVALID_CONFIG. */
+     * retention_check_ms, checkpoint_ms, start_checkpoint_ms, cleaner_*) to what its properties
+     * say. Called whenever the catalog was read anew: another process may have changed them.
+     * INVALID_CONFIG. */
     int (*directory_config)(const struct kj_property *directory, size_t directory_count,
                             struct kj_store_options *options);
     /* The value in force of one directory-wide property, in its canonical form: what the directory
@@ -79,6 +80,9 @@ struct kj_store_options {
     int64_t retention_check_ms;
     int64_t checkpoint_ms;       /* recovery points */
     int64_t start_checkpoint_ms; /* log starts */
+    bool cleaner_enable;
+    int64_t cleaner_backoff_ms, cleaner_map_bytes;
+    int64_t cleaner_microbytes_per_second;
     /* The directory-wide properties this handle was told (scope "store" of the directory): a new
      * directory stores them; in an existing one each must equal what is stored, else CONFLICT. */
     const struct kj_property *directory;

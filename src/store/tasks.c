@@ -8,8 +8,10 @@
  *     each second     while partitions are in use: whether the directory is still there, segments
  *                     that others deleted, flushes nobody did, unfinished changes
  *     each 10 s       descriptors that nobody used
- *     for all handles retention and checkpoints. No handle is in charge of them: whoever's time has
- *                     come tries the task's lock, looks in its word when it was last done, does it.
+ *     for all handles retention, checkpoints and compaction. No handle is in charge of them:
+ *     whoever's
+ *                     time has come tries the task's lock, looks in its word when it was last done,
+ *                     does it.
  *
  * Nothing here is needed for correctness; errors become events and it is tried again.
  */
@@ -318,6 +320,7 @@ static int64_t interval_ns(struct kj_store *store, enum kj_task task)
 {
     kj_lock_acquire(&store->lock);
     int64_t ms = task == KJ_TASK_RETENTION     ? store->options.retention_check_ms
+                 : task == KJ_TASK_CLEANER     ? store->options.cleaner_backoff_ms
                  : task == KJ_TASK_CHECKPOINTS ? store->options.checkpoint_ms
                                                : store->options.start_checkpoint_ms;
     kj_lock_release(&store->lock);
@@ -328,7 +331,7 @@ static int64_t interval_ns(struct kj_store *store, enum kj_task task)
 
 /* The word holds CLOCK_MONOTONIC ns, which in another time namespace is another clock: a value that
  * lies ahead of ours counts from when we first saw it. */
-static bool is_due(struct kj_store *store, enum kj_task task, int64_t now_ns, int64_t *ret_due_ns)
+bool kj_task_due(struct kj_store *store, enum kj_task task, int64_t now_ns, int64_t *ret_due_ns)
 {
     uint64_t last = kj_shared_load(kj_shared_of(store), KJ_CONTROL_TASKS + (kj_word)task);
     if (last != store->tasks_seen[task].value) {
@@ -363,14 +366,14 @@ static int64_t run_task(struct kj_store *store, enum kj_task task, int64_t now_n
     struct kj_shared *shared = kj_shared_of(store);
     uint64_t lock = KJ_LOCK_TASKS + (uint64_t)task;
     int64_t due_ns;
-    if (!is_due(store, task, now_ns, &due_ns))
+    if (!kj_task_due(store, task, now_ns, &due_ns))
         return due_ns;
     /* change_lock keeps out the threads of this handle that change the catalog, and these locks
      * with it. */
     if (!kj_lock_try(&store->change_lock))
         return now_ns + second_ns;
     int os = kj_shared_try_lock(shared, lock, KJ_LOCK_EXCLUSIVE);
-    if (os == 0 && is_due(store, task, now_ns, &due_ns)) {
+    if (os == 0 && kj_task_due(store, task, now_ns, &due_ns)) {
         int err = do_task(store, task);
         kj_shared_store(shared, KJ_CONTROL_TASKS + (kj_word)task, (uint64_t)now_ns);
         if (err != 0) {
@@ -420,6 +423,8 @@ static int64_t run_own(struct kj_store *store)
         deadline_ns = earliest(deadline_ns, run_task(store, (enum kj_task)task, now_ns));
     if (!store->options.read_only && kj_retention_round(store))
         deadline_ns = now_ns;
+    if (!store->options.read_only)
+        deadline_ns = earliest(deadline_ns, kj_cleaner_run(store, now_ns));
     return deadline_ns;
 }
 

@@ -268,10 +268,8 @@ static void test_not_built(void **state)
                KAJA_ERR_UNSUPPORTED_FEATURE);
     assert_ok(kaja_conf_set(conf, "exclude.internal.topics", "true"));
     assert_err(kaja_conf_set(conf, "session.timeout.ms", "x"), KAJA_ERR_INVALID_CONFIG);
-    assert_err(kaja_conf_set(conf, "cleanup.policy", "compact"), KAJA_ERR_UNSUPPORTED_FEATURE);
-    assert_true(detail_has("compaction"));
-    assert_err(kaja_conf_set(conf, "log.cleanup.policy", "delete, compact"),
-               KAJA_ERR_UNSUPPORTED_FEATURE);
+    assert_ok(kaja_conf_set(conf, "cleanup.policy", "compact"));
+    assert_ok(kaja_conf_set(conf, "log.cleanup.policy", "delete, compact"));
     assert_ok(kaja_conf_set(conf, "cleanup.policy", ""));
     assert_ok(kaja_conf_set(conf, "enable.idempotence", "true"));
     kaja_conf_free(conf);
@@ -648,6 +646,9 @@ static void test_log_config_defaults(void **state)
     assert_int_equal(config.flush_messages, defaults.flush_messages);
     assert_int_equal(config.flush_ms, defaults.flush_ms);
     assert_int_equal(config.delete_retention_ms, defaults.delete_retention_ms);
+    assert_int_equal(config.min_compaction_lag_ms, defaults.min_compaction_lag_ms);
+    assert_int_equal(config.max_compaction_lag_ms, defaults.max_compaction_lag_ms);
+    assert_int_equal(config.min_cleanable_ppm, defaults.min_cleanable_ppm);
     assert_int_equal(config.producer_expiration_ms, defaults.producer_expiration_ms);
     assert_int_equal(config.log_append_time, defaults.log_append_time);
     assert_int_equal(config.cleanup_delete, defaults.cleanup_delete);
@@ -668,6 +669,7 @@ static void test_log_config(void **state)
         {"cleanup.policy", "compact"},     {"compression.type", "lz4"},
         {"compression.lz4.level", "3"},    {"message.timestamp.type", "LogAppendTime"},
         {"min.insync.replicas", "2"},      {"delete.retention.ms", "17"},
+        {"min.cleanable.dirty.ratio", "1.25e-1"}, {"max.compaction.lag.ms", "18"},
     };
     const struct kj_property directory[] = {
         {"log.segment.bytes", "200"},      {"log.roll.hours", "2"},
@@ -675,12 +677,14 @@ static void test_log_config(void **state)
         {"log.index.size.max.bytes", "8"}, {"num.partitions", "9"},
         {"producer.id.expiration.ms", "5"},
     };
-    assert_ok(kj_conf_rules.log_config(topic, 8, directory, 7, &config));
+    assert_ok(kj_conf_rules.log_config(topic, 10, directory, 7, &config));
     assert_int_equal(config.segment_bytes, 100);
     assert_int_equal(config.index_interval_bytes, 0);
     assert_int_equal(config.segment_index_bytes, 8);
     assert_false(config.cleanup_delete);
-    assert_true(config.cleanup_compact); /* a directory of a later release is read, not refused */
+    assert_true(config.cleanup_compact);
+    assert_int_equal(config.min_cleanable_ppm, 125000);
+    assert_int_equal(config.max_compaction_lag_ms, 18);
     assert_int_equal(config.compression, KJ_CODEC_LZ4);
     assert_int_equal(config.compression_level, 3);
     assert_true(config.log_append_time);
@@ -710,10 +714,16 @@ static void test_directory_config(void **state)
     assert_ok(kj_conf_rules.directory_config(NULL, 0, &options));
     assert_int_equal(options.num_partitions, 1);
     assert_int_equal(options.retention_check_ms, 300000);
+    assert_true(options.cleaner_enable);
+    assert_int_equal(options.cleaner_backoff_ms, 15000);
+    assert_int_equal(options.cleaner_map_bytes, 8 << 20);
+    assert_int_equal(options.cleaner_microbytes_per_second, INT64_MAX); /* no brake */
     assert_int_equal(options.lock_timeout_ms, 3); /* the handle's */
     const struct kj_property directory[] = {{"num.partitions", "4"},
-                                            {"auto.create.topics.enable", "false"}};
-    assert_ok(kj_conf_rules.directory_config(directory, 2, &options));
+                                            {"auto.create.topics.enable", "false"},
+                                            {"log.cleaner.io.max.bytes.per.second", "0.5"}};
+    assert_ok(kj_conf_rules.directory_config(directory, 3, &options));
+    assert_int_equal(options.cleaner_microbytes_per_second, 500000);
     assert_int_equal(options.num_partitions, 4);
     assert_false(options.auto_create);
 }

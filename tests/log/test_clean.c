@@ -41,7 +41,7 @@ static void write_first_group(struct kj_log *log, int64_t first_dirty, size_t ma
 {
     struct kj_clean clean;
     struct kj_clean_txns txns = {0};
-    assert_ok(kj_clean_begin(log, first_dirty, &clean));
+    assert_ok(kj_clean_begin(log, first_dirty, 0, &clean));
     assert_ok(kj_clean_keys(&clean, map_bytes));
     assert_true(clean.segment_count > 0);
     kj_clean_next_group(&clean, 0, ret_group);
@@ -165,7 +165,7 @@ static void test_many_segments_become_one(void **state)
     fill(&h, 100, 5);
     fixture.config.segment_bytes = 4000; /* a later config */
     kj_log_set_config(h.log, &fixture.config);
-    assert_ok(kj_clean_begin(h.log, 0, &clean));
+    assert_ok(kj_clean_begin(h.log, 0, 0, &clean));
     assert_true(clean.segment_count > 15);
     assert_ok(kj_clean_keys(&clean, 1 << 20));
     assert_int_equal(clean.end, clean.uncleanable);
@@ -201,7 +201,7 @@ static void test_small_map(void **state)
     handle_open(&h, &fixture, true);
     assert_ok(kj_log_load(h.log, 0, 0));
     fill(&h, 3000, 3000);
-    assert_ok(kj_clean_begin(h.log, 0, &clean));
+    assert_ok(kj_clean_begin(h.log, 0, 0, &clean));
     assert_ok(kj_clean_keys(&clean, 1));
     assert_true(clean.map.slot_count * sizeof *clean.map.slots <= 1024 * sizeof *clean.map.slots);
     assert_true(clean.end > 900 && clean.end < 1024);
@@ -331,8 +331,8 @@ static void test_round(void **state)
     assert_string_equal(before, after);
     append_keyed(reader.log, T + 1000, "key-1", "appended");
 
-    /* Everybody goes without a word; the files alone, and how far it was cleaned. The topic is compacted no more,
-     * or still is: that says nothing of what happened. */
+    /* Everybody goes without a word; the files alone, and how far it was cleaned. The topic is
+     * compacted no more, or still is: that says nothing of what happened. */
     what_counts(h.log, before);
     handle_close(&late);
     handle_close(&reader);
@@ -486,7 +486,7 @@ static void test_damage(void **state)
         spit(file_at(dir, 0, "log"), bytes, len);
         handle_open(&h, &fixture, true);
         assert_ok(kj_log_load(h.log, -1, 0));
-        assert_ok(kj_clean_begin(h.log, 0, &clean));
+        assert_ok(kj_clean_begin(h.log, 0, 0, &clean));
         int err = kj_clean_keys(&clean, 1 << 20);
         bytes[at] ^= 4;
         if (err == 0 && !in_epoch(bytes, len, at)) /* which no neighbour tells */
@@ -524,7 +524,7 @@ static void test_lying_txn_index(void **state)
         spit(file_at(dir, 0, "txnindex"), bytes, lie == 0 ? 0 : len);
         handle_open(&h, &fixture, true);
         assert_ok(kj_log_load(h.log, -1, 0));
-        assert_ok(kj_clean_begin(h.log, 0, &clean));
+        assert_ok(kj_clean_begin(h.log, 0, 0, &clean));
         assert_int_equal(kj_clean_keys(&clean, 1 << 20), KAJA_ERR_DAMAGED);
         kj_clean_free(&clean);
         handle_close(&h);
@@ -552,18 +552,18 @@ static void test_bounds(void **state)
     maker_add(&maker, T + 20, "key-1", "open");
     assert_ok(maker_append(&maker, h.log, KJ_APPEND_TRUSTED, false, NULL));
     fill(&h, 20, 5);
-    assert_ok(kj_clean_begin(h.log, 0, &clean));
+    assert_ok(kj_clean_begin(h.log, 0, 0, &clean));
     assert_true(clean.uncleanable > 0 && clean.uncleanable <= 20);
     kj_clean_free(&clean);
     assert_ok(append_marker(h.log, 1, 7, 0, T + 40, NULL));
     assert_ok(kj_log_flush(h.log));
-    assert_ok(kj_clean_begin(h.log, 0, &clean));
+    assert_ok(kj_clean_begin(h.log, 0, 0, &clean));
     assert_true(clean.uncleanable > 20);
     kj_clean_free(&clean);
     fixture.now_ms = T + 1000;
     fixture.config.min_compaction_lag_ms = 990; /* records up to T + 10 are old enough */
     kj_log_set_config(h.log, &fixture.config);
-    assert_ok(kj_clean_begin(h.log, 0, &clean));
+    assert_ok(kj_clean_begin(h.log, 0, 0, &clean));
     assert_true(clean.uncleanable > 0 && clean.uncleanable <= 11);
     kj_clean_free(&clean);
     handle_close(&h);

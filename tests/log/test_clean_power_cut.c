@@ -148,7 +148,8 @@ static void test_every_operation(void **state)
         kj_log_set_config(handle.log, &scene.config);
         handle.io->step = on_io;
         handle.io->step_arg = &scene;
-        struct kj_log_cleaning cleaning = {.map_bytes = 1 << 16, .begin = note_cleaned, .arg = &scene};
+        struct kj_log_cleaning cleaning = {.map_bytes = 1 << 16, .begin = note_cleaned, .arg =
+            &scene};
         assert_ok(kj_log_clean(handle.log, &cleaning));
         assert_int_equal(scene.cleaned, cleaning.first_dirty);
         assert_true(cleaning.ret_freed_bytes > 0);

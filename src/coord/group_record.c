@@ -7,8 +7,8 @@
 #include "coord/group_internal.h"
 
 #include "base/alloc.h"
-#include "base/bytes.h"
 #include "base/err.h"
+#include "coord/protocol.h"
 #include "record/coord_record.h"
 
 #include <stdio.h>
@@ -51,127 +51,140 @@ static int append(struct kj_partition *partition, int64_t wall_ms, const void *k
     return err;
 }
 
-/* --- the "consumer" protocol's bytes: version 3, big-endian, strings with i16 length --- */
+/* --- what the members say, in the "consumer" protocol's bytes (coord/protocol.h) --- */
 
-enum { PROTOCOL_VERSION = 3, NONE = -1 };
+/* Room for the lists of any one member. */
+struct lists {
+    struct kj_span *topics;
+    struct kj_protocol_partition *owned, *assigned;
+};
 
-static int put(struct kj_buffer *out, const void *bytes, size_t len)
+static void lists_free(struct lists *lists)
 {
+    kj_free(lists->topics);
+    kj_free(lists->owned);
+    kj_free(lists->assigned);
+}
+
+static int lists_new(const struct kj_group *group, struct lists *ret_lists)
+{
+    size_t topics = 1, owned = 1, assigned = 1;
+    for (size_t i = 0; i < group->member_count; i++) {
+        const struct kj_group_member *member = &group->members[i];
+        topics = member->topic_count > topics ? member->topic_count : topics;
+        owned = member->owned.count > owned ? member->owned.count : owned;
+        assigned = member->assigned.count > assigned ? member->assigned.count : assigned;
+    }
+    *ret_lists = (struct lists){.topics = kj_alloc_zero(topics, sizeof(struct kj_span)),
+                                .owned = kj_alloc_zero(owned, sizeof *ret_lists->owned),
+                                .assigned = kj_alloc_zero(assigned, sizeof *ret_lists->assigned)};
+    if (ret_lists->topics != NULL && ret_lists->owned != NULL && ret_lists->assigned != NULL)
+        return 0;
+    lists_free(ret_lists);
+    return kj_err_oom("a group's record");
+}
+
+static int compare_spans(const struct kj_span *a, const struct kj_span *b)
+{
+    return strcmp(a->at, b->at); /* names in a group are terminated */
+}
+
+static int compare_topics(const void *a, const void *b)
+{
+    return compare_spans(a, b);
+}
+
+static int compare_partitions(const void *a, const void *b)
+{
+    const struct kj_protocol_partition *x = a, *y = b;
+    int by_topic = compare_spans(&x->topic, &y->topic);
+    return by_topic != 0 ? by_topic : (x->partition > y->partition) - (x->partition < y->partition);
+}
+
+/* By names, where the group has numbers. */
+static void name_partitions(const struct kj_group *group, const struct kj_group_partitions *list,
+                            struct kj_protocol_partition *partitions)
+{
+    for (size_t i = 0; i < list->count; i++)
+        partitions[i] = (struct kj_protocol_partition){
+            .topic = i > 0 && list->items[i - 1].topic == list->items[i].topic
+                         ? partitions[i - 1].topic
+                         : span(group->topics[list->items[i].topic].name),
+            .partition = list->items[i].partition};
+    if (list->count > 1)
+        qsort(partitions, list->count, sizeof *partitions, compare_partitions);
+}
+
+/* Appends one member's subscription and assignment; how long each is. */
+static int put_member(struct kj_buffer *out, const struct kj_group *group,
+                      const struct kj_group_member *member, struct lists *lists,
+                      size_t *ret_subscription, size_t *ret_assignment)
+{
+    for (size_t i = 0; i < member->topic_count; i++)
+        lists->topics[i] = span(group->topics[member->topics[i]].name);
+    if (member->topic_count > 1)
+        qsort(lists->topics, member->topic_count, sizeof *lists->topics, compare_topics);
+    name_partitions(group, &member->owned, lists->owned);
+    name_partitions(group, &member->assigned, lists->assigned);
+    const struct kj_subscription_parts parts = {.topics = lists->topics,
+                                                .topic_count = member->topic_count,
+                                                .owned = lists->owned,
+                                                .owned_count = member->owned.count,
+                                                .generation = member->owned_generation};
+    *ret_subscription = kj_subscription_bytes(&parts);
+    *ret_assignment = kj_assignment_bytes(lists->assigned, member->assigned.count);
+    size_t len = *ret_subscription + *ret_assignment;
     if (out->capacity - out->len < len)
-        KJ_TRY(kj_buffer_reserve(out, 2 * out->capacity + len + 1024));
-    if (len > 0)
-        memcpy(out->bytes + out->len, bytes, len);
+        KJ_TRY(kj_buffer_reserve(out, 2 * out->capacity + len));
+    uint8_t *at = kj_subscription_encode(&parts, out->bytes + out->len);
+    (void)kj_assignment_encode(lists->assigned, member->assigned.count, at);
     out->len += len;
     return 0;
 }
 
-static int put_i16(struct kj_buffer *out, int16_t value)
-{
-    uint8_t bytes[2];
-    kj_put_be16(bytes, (uint16_t)value);
-    return put(out, bytes, sizeof bytes);
-}
-
-static int put_i32(struct kj_buffer *out, int32_t value)
-{
-    uint8_t bytes[4];
-    kj_put_be32(bytes, (uint32_t)value);
-    return put(out, bytes, sizeof bytes);
-}
-
-static int put_name(struct kj_buffer *out, const char *name)
-{
-    size_t len = strlen(name);
-    KJ_TRY(put_i16(out, (int16_t)len)); /* a topic's name: 249 bytes at most */
-    return put(out, name, len);
-}
-
-struct named {
-    const char *name;
-    size_t first, count; /* of a list of partitions */
-};
-
-static int compare_named(const void *a, const void *b)
-{
-    return strcmp(((const struct named *)a)->name, ((const struct named *)b)->name);
-}
-
-/* Array of (topic, array of partition), sorted by name. names: room for as many as there are
- * topics. */
-static int put_partitions(struct kj_buffer *out, const struct kj_group *group,
-                          const struct kj_group_partitions *list, struct named *names)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < list->count; i++) {
-        if (i == 0 || list->items[i].topic != list->items[i - 1].topic)
-            names[count++] = (struct named){group->topics[list->items[i].topic].name, i, 0};
-        names[count - 1].count++;
-    }
-    if (count > 1)
-        qsort(names, count, sizeof *names, compare_named);
-    KJ_TRY(put_i32(out, (int32_t)count));
-    for (size_t i = 0; i < count; i++) {
-        KJ_TRY(put_name(out, names[i].name));
-        KJ_TRY(put_i32(out, (int32_t)names[i].count));
-        for (size_t k = 0; k < names[i].count; k++)
-            KJ_TRY(put_i32(out, list->items[names[i].first + k].partition));
-    }
-    return 0;
-}
-
-static int put_subscription(struct kj_buffer *out, const struct kj_group *group,
-                            const struct kj_group_member *member, struct named *names)
-{
-    for (size_t i = 0; i < member->topic_count; i++)
-        names[i] = (struct named){group->topics[member->topics[i]].name, 0, 0};
-    if (member->topic_count > 1)
-        qsort(names, member->topic_count, sizeof *names, compare_named);
-    KJ_TRY(put_i16(out, PROTOCOL_VERSION));
-    KJ_TRY(put_i32(out, (int32_t)member->topic_count));
-    for (size_t i = 0; i < member->topic_count; i++)
-        KJ_TRY(put_name(out, names[i].name));
-    KJ_TRY(put_i32(out, NONE)); /* user data */
-    KJ_TRY(put_partitions(out, group, &member->owned, names));
-    KJ_TRY(put_i32(out, member->owned_generation));
-    return put_i16(out, NONE); /* rack */
-}
-
-static int put_assignment(struct kj_buffer *out, const struct kj_group *group,
-                          const struct kj_group_member *member, struct named *names)
-{
-    KJ_TRY(put_i16(out, PROTOCOL_VERSION));
-    KJ_TRY(put_partitions(out, group, &member->assigned, names));
-    return put_i32(out, NONE); /* user data */
-}
-
 /* --- the record --- */
+
+static bool fits(const char *text)
+{
+    return strlen(text) <= KJ_COORD_STRING_MAX;
+}
+
+/* They come from the blob, which is input. */
+static int check_names(const struct kj_group *group)
+{
+    bool good = fits(group->leader);
+    for (size_t i = 0; i < group->topic_count; i++)
+        good = good && fits(group->topics[i].name);
+    for (size_t i = 0; i < group->member_count; i++) {
+        const struct kj_group_member *member = &group->members[i];
+        good = good && fits(member->id) && fits(member->instance_id) && fits(member->client_id);
+    }
+    return good ? 0
+                : kj_err(KAJA_ERR_DAMAGED, "a name in the state of group %.100s is too long",
+                         group->id);
+}
 
 /* The members as the record has them; bytes holds their subscriptions and assignments. */
 static int fill_members(const struct kj_group *group, struct kj_coord_member *members,
                         struct kj_buffer *bytes)
 {
+    struct lists lists;
     int err = 0;
-    struct named *names = kj_alloc((group->topic_count + 1) * sizeof *names);
-    if (names == NULL)
-        return kj_err_oom("a group's record");
+    KJ_TRY(lists_new(group, &lists));
     for (size_t i = 0; i < group->member_count && err == 0; i++) {
         const struct kj_group_member *from = &group->members[i];
-        size_t begin = bytes->len;
-        err = put_subscription(bytes, group, from, names);
-        size_t middle = bytes->len;
-        if (err == 0)
-            err = put_assignment(bytes, group, from, names);
-        members[i] = (struct kj_coord_member){
+        struct kj_coord_member *to = &members[i];
+        *to = (struct kj_coord_member){
             .id = span(from->id),
             .instance_id =
                 from->instance_id[0] == '\0' ? (struct kj_span){NULL, 0} : span(from->instance_id),
             .client_id = span(from->client_id),
             .client_host = span("/127.0.0.1"),
             .rebalance_timeout_ms = from->rebalance_timeout_ms,
-            .session_timeout_ms = from->session_timeout_ms,
-            .subscription = {NULL, middle - begin},
-            .assignment = {NULL, bytes->len - middle}};
+            .session_timeout_ms = from->session_timeout_ms};
+        err = put_member(bytes, group, from, &lists, &to->subscription.len, &to->assignment.len);
     }
+    lists_free(&lists);
     /* They lie one behind the other; now they do not move any more. */
     const char *at = (const char *)bytes->bytes;
     for (size_t i = 0; i < group->member_count && err == 0; i++) {
@@ -179,7 +192,6 @@ static int fill_members(const struct kj_group *group, struct kj_coord_member *me
         members[i].assignment.at = at + members[i].subscription.len;
         at = members[i].assignment.at + members[i].assignment.len;
     }
-    kj_free(names);
     return err;
 }
 
@@ -202,6 +214,8 @@ static int write_record(struct kj_group_op *op, bool with_members)
     uint8_t *key_bytes = kj_alloc(kj_coord_key_bytes(&key)), *value = NULL;
     struct kj_coord_member *members = kj_alloc_zero(group->member_count + 1, sizeof *members);
     int err = key_bytes == NULL || members == NULL ? kj_err_oom("a group's record") : 0;
+    if (err == 0)
+        err = check_names(group);
     if (err == 0 && stable)
         err = fill_members(group, members, &bytes);
     if (err == 0) {

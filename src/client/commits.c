@@ -68,7 +68,7 @@ static int gather_positions(struct kj_commits *commits, const struct kj_subscrip
             continue;
         commits->items[count++] = (struct kj_offset_item){.topic = assigned->name,
                                                           .partition = assigned->number,
-                                                          .leader_epoch = -1,
+                                                          .leader_epoch = assigned->leader_epoch,
                                                           .offset = assigned->offset};
     }
     *ret_count = count;
@@ -283,13 +283,19 @@ int kj_commits_committed(struct kj_commits *commits, const struct kaja_topic_par
     return err;
 }
 
+static int note_epoch(void *arg, const struct kj_committed *committed)
+{
+    *(int32_t *)arg = committed->leader_epoch;
+    return 0;
+}
+
 int kj_commits_position(void *arg, const char *topic, int32_t partition, bool *ret_found,
-                        int64_t *ret_offset)
+                        int64_t *ret_offset, int32_t *ret_leader_epoch)
 {
     struct kj_commits *commits = arg;
     *ret_found = false;
     if (commits->offsets == NULL)
         return 0;
     return kj_offset_store_fetch(commits->offsets, commits->group_id, topic, partition, ret_found,
-                                 ret_offset, NULL, NULL);
+                                 ret_offset, note_epoch, ret_leader_epoch);
 }

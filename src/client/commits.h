@@ -53,6 +53,6 @@ int kj_commits_committed(struct kj_commits *commits, const struct kaja_topic_par
                          size_t count, struct kaja_committed_offset *ret_offsets);
 /* Where reading goes on; arg: struct kj_commits *. */
 int kj_commits_position(void *arg, const char *topic, int32_t partition, bool *ret_found,
-                        int64_t *ret_offset);
+                        int64_t *ret_offset, int32_t *ret_leader_epoch);
 
 #endif

@@ -57,18 +57,19 @@ static int reset_offset(const struct kj_fetcher *fetcher, struct kj_assigned *as
 }
 
 static int first_offset(const struct kj_fetcher *fetcher, struct kj_assigned *assigned,
-                        int64_t *ret_offset)
+                        int64_t *ret_offset, int32_t *ret_leader_epoch)
 {
     bool found = false;
     if (fetcher->first_offset != NULL)
         KJ_TRY(fetcher->first_offset(fetcher->first_arg, assigned->name, assigned->number, &found,
-                                     ret_offset));
+                                     ret_offset, ret_leader_epoch));
     return found ? 0 : reset_offset(fetcher, assigned, ret_offset);
 }
 
 int kj_fetcher_resolve(const struct kj_fetcher *fetcher, struct kj_assigned *assigned)
 {
     int64_t offset;
+    int32_t leader_epoch = -1;
     switch (assigned->kind) {
     case KJ_POSITION_AT:
         return 0;
@@ -82,7 +83,7 @@ int kj_fetcher_resolve(const struct kj_fetcher *fetcher, struct kj_assigned *ass
         KJ_TRY(time_to_offset(fetcher, assigned, assigned->offset, &offset));
         break;
     case KJ_POSITION_NEW:
-        KJ_TRY(first_offset(fetcher, assigned, &offset));
+        KJ_TRY(first_offset(fetcher, assigned, &offset, &leader_epoch));
         break;
     case KJ_POSITION_RESET:
     default:
@@ -90,6 +91,7 @@ int kj_fetcher_resolve(const struct kj_fetcher *fetcher, struct kj_assigned *ass
         break;
     }
     kj_assigned_move(assigned, KJ_POSITION_AT, offset);
+    assigned->leader_epoch = leader_epoch;
     return 0;
 }
 
@@ -184,8 +186,10 @@ static void step_over(struct kj_assigned *assigned, const struct kj_batch *heade
     size_t bytes = kj_batch_bytes(header);
     assigned->at += bytes;
     assigned->left -= bytes;
-    if (assigned->offset < kj_batch_next_offset(header))
-        assigned->offset = kj_batch_next_offset(header);
+    if (assigned->offset >= kj_batch_next_offset(header))
+        return;
+    assigned->offset = kj_batch_next_offset(header);
+    assigned->leader_epoch = header->epoch;
 }
 
 static int malformed(struct kj_assigned *assigned)
@@ -302,8 +306,10 @@ static int decode(struct kj_assigned *assigned, struct kaja_batch *batch, size_t
         last = entry->offset_delta;
     }
     batch->count = (size_t)(entry - batch->entries);
-    if (last != assigned->last_delta)
+    if (last != assigned->last_delta) {
         assigned->offset = assigned->reader.batch.base_offset + last + 1;
+        assigned->leader_epoch = assigned->reader.batch.epoch;
+    }
     assigned->last_delta = last;
     return got;
 }

@@ -19,7 +19,7 @@ struct kj_fetcher {
     struct kj_fetch_pool *pool;
     /* Where reading of a new partition begins; not found, or NULL: auto.offset.reset says. */
     int (*first_offset)(void *arg, const char *topic, int32_t partition, bool *ret_found,
-                        int64_t *ret_offset);
+                        int64_t *ret_offset, int32_t *ret_leader_epoch);
     void *first_arg;
 };
 

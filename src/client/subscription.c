@@ -56,6 +56,7 @@ void kj_assigned_move(struct kj_assigned *assigned, enum kj_position_kind kind, 
     assigned->cursor.valid = false;
     assigned->kind = kind;
     assigned->offset = offset;
+    assigned->leader_epoch = -1;
     assigned->seen = 0;
 }
 
@@ -109,6 +110,7 @@ static int assigned_new(struct kj_store *store, const char *topic, int32_t parti
     assigned->name = kj_topic_name(assigned->topic);
     assigned->number = partition;
     assigned->kind = KJ_POSITION_NEW;
+    assigned->leader_epoch = -1;
     *ret_assigned = assigned;
     return 0;
 }

@@ -51,6 +51,7 @@ struct kj_assigned {
     bool kept; /* of the next assignment too (kj_subscription_assign) */
     enum kj_position_kind kind;
     int64_t offset; /* or time */
+    int32_t leader_epoch; /* of what was read before it, or committed with it; -1: not known */
     int64_t seen;   /* what a wait watches stood here when nothing could be read; 0: not tried */
     struct kj_log_cursor cursor;
     /* The piece of log that was read last, and how far it was given out */

@@ -91,6 +91,42 @@ static void positions_are_kept(void **state)
     close_all(consumer);
 }
 
+static int32_t committed_epoch(struct kaja_consumer *consumer)
+{
+    const struct kaja_topic_partition which = {"topic", 0, 0};
+    struct kaja_committed_offset found;
+    assert_ok(kaja_consumer_committed(consumer, &which, 1, &found));
+    return found.leader_epoch;
+}
+
+/* As Kafka's consumer: of what was read last, else as it was committed; -1 behind a seek. */
+static void leader_epochs(void **state)
+{
+    (void)state;
+    const struct kaja_committed_offset given = {"topic", 0, 7, 3, NULL};
+    make(1, 20);
+    struct kaja_consumer *consumer = open_on(group_conf("false"), 1);
+    assert_int_equal(position(consumer, 0), 0);
+    assert_ok(kaja_consumer_commit(consumer, NULL, 0, -1));
+    assert_int_equal(committed_epoch(consumer), -1); /* nothing was read */
+    assert_int_equal(poll_some(consumer), 5);
+    assert_ok(kaja_consumer_commit(consumer, NULL, 0, -1));
+    assert_int_equal(committed_epoch(consumer), 0);
+    assert_ok(kaja_consumer_seek(consumer, "topic", 0, 2));
+    assert_ok(kaja_consumer_commit(consumer, NULL, 0, -1));
+    assert_int_equal(committed_epoch(consumer), -1);
+    assert_ok(kaja_consumer_commit(consumer, &given, 1, -1));
+    assert_ok(kaja_consumer_close(consumer, 0));
+    consumer = open_on(group_conf("false"), 1);
+    assert_int_equal(position(consumer, 0), 3);
+    assert_ok(kaja_consumer_commit(consumer, NULL, 0, -1));
+    assert_int_equal(committed_epoch(consumer), 7);
+    assert_int_equal(poll_some(consumer), 5);
+    assert_ok(kaja_consumer_commit(consumer, NULL, 0, -1));
+    assert_int_equal(committed_epoch(consumer), 0);
+    close_all(consumer);
+}
+
 static void given_offsets(void **state)
 {
     (void)state;
@@ -405,7 +441,7 @@ int main(void)
         test_in_dir(positions_are_kept),  test_in_dir(given_offsets),
         test_in_dir(asynchronous),        test_in_dir(asynchronous_by_polls),
         test_in_dir(auto_commit),         test_in_dir(refusals),
-        test_in_dir(auto_commit_fails),
+        test_in_dir(auto_commit_fails),   test_in_dir(leader_epochs),
         test_in_dir(directory_properties), test_in_dir(administration),
         test_in_dir(deleted_topics),
     };

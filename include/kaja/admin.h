@@ -36,7 +36,8 @@ KAJA_API int kaja_admin_create_topic(struct kaja_store *store, const char *topic
                                      int32_t partition_count, const struct kaja_conf *conf);
 
 /* Deletes a topic: unknown from now on to every process; its files go away once nobody maps them.
- * What groups committed for it goes too; if that alone fails, the error is told and the topic gone.
+ * What groups committed for it goes too; if that or a file cannot go now, the topic is gone all the
+ * same, an event (BACKGROUND) tells, and its name is not free until housekeeping has done it.
  * Errors: UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION (not legal, or internal),
  * LOCK_TIMED_OUT, writing. Threads: any. Blocks: for locks and a flush. */
 KAJA_API int kaja_admin_delete_topic(struct kaja_store *store, const char *topic);

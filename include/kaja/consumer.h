@@ -233,7 +233,22 @@ KAJA_API int kaja_consumer_committed(struct kaja_consumer *consumer,
                                      const struct kaja_topic_partition *partitions, size_t count,
                                      struct kaja_committed_offset *ret_offsets);
 
-/* Makes the current or the next blocking poll return INTERRUPTED, once. Safe in a signal handler.
+/* A descriptor that is readable while a kaja_consumer_poll() with timeout 0 has something to return
+ * or to do - records, an error, a rebalance, the callback of a commit, kaja_consumer_wakeup() - for
+ * programs that wait for other things too, with poll() or epoll_wait(). Other processes make it
+ * readable as well. Only to be waited for; each poll takes it back and finds out anew, so a program
+ * polls once each time it is readable, whatever the poll returned. It may be readable for nothing.
+ * A group's member becomes readable after max.poll.interval.ms / 2 even if nothing comes. Needs the
+ * store's worker thread: without one (kaja.background.threads=0, kaja.read.only) call
+ * kaja_consumer_poll() with timeout 0 at kaja_store_next_deadline_ns(), and every so often, since
+ * nothing tells what other processes append.
+ * Ownership: the consumer's, until it is closed; every call gives the same one.
+ * Errors: UNSUPPORTED_FEATURE (no worker thread), FILE_LIMIT, STATE (another thread is inside),
+ * INVALID_ARG. Threads: one. Blocks: no. */
+KAJA_API int kaja_consumer_fd(struct kaja_consumer *consumer, int *ret_fd);
+
+/* Makes the current or the next blocking poll return INTERRUPTED, once; the next one of any timeout
+ * if the consumer has a descriptor. Safe in a signal handler.
  * Kafka: wakeup(). Errors: none. Threads: any. Blocks: no. */
 KAJA_API void kaja_consumer_wakeup(struct kaja_consumer *consumer);
 

@@ -240,6 +240,14 @@ int kaja_consumer_committed(struct kaja_consumer *consumer,
     return kj_consumer_committed(consumer->client, partitions, count, ret_offsets);
 }
 
+int kaja_consumer_fd(struct kaja_consumer *consumer, int *ret_fd)
+{
+    KJ_TRY(check(consumer));
+    if (ret_fd == NULL)
+        return null_argument("ret_fd");
+    return kj_consumer_descriptor(consumer->client, ret_fd);
+}
+
 void kaja_consumer_wakeup(struct kaja_consumer *consumer)
 {
     /* In a signal handler: no story may be told. */

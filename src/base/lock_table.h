@@ -9,6 +9,7 @@
  * partition < flush lock is never nested inside append; see man/kaja-processes.7.
  */
 /* clang-format off */
+KJ_LOCK(WATCH,       2, "what a consumer's descriptor waits for, while it is looked at")
 KJ_LOCK(MEMBER,      3, "one member of a consumer group, through each of its steps")
 KJ_LOCK(CATALOG,     5, "one change of the catalog by one handle, nested around the catalog lock between processes")
 KJ_LOCK(STORE,      10, "a store handle's list of topics, partitions and tasks")

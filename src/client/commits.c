@@ -229,6 +229,27 @@ void kj_commits_serve(struct kj_commits *commits, bool wait)
     }
 }
 
+bool kj_commits_awaited(const struct kj_commits *commits, struct kj_partition **ret_partition,
+                        int64_t *ret_end)
+{
+    const struct kj_commit_pending *pending = commits->first;
+    *ret_partition = NULL;
+    *ret_end = 0;
+    for (; pending != NULL; pending = pending->next) {
+        int error = pending->error;
+        if (error == 0 && !kj_offset_store_done(commits->offsets, &pending->ticket, &error)) {
+            *ret_partition = pending->ticket.partition; /* the group's: all have the same */
+            *ret_end = pending->ticket.end_offset;
+        }
+        if (pending->callback != NULL)
+            break;
+    }
+    kj_err_clear();
+    if (pending == NULL) /* what is pending, nobody asks for */
+        *ret_partition = NULL;
+    return pending != NULL && *ret_partition == NULL;
+}
+
 /* --- what was committed --- */
 
 struct found {

@@ -48,6 +48,10 @@ void kj_commits_commit_auto(struct kj_commits *commits,
                             const struct kj_subscription *subscription);
 /* Calls back for those that are done; wait: for all. */
 void kj_commits_serve(struct kj_commits *commits, bool wait);
+/* True if kj_commits_serve() would call back now. Else *ret_partition is what must be durable up to
+ * *ret_end first; NULL: no callback is to come. */
+bool kj_commits_awaited(const struct kj_commits *commits, struct kj_partition **ret_partition,
+                        int64_t *ret_end);
 
 int kj_commits_committed(struct kj_commits *commits, const struct kaja_topic_partition *partitions,
                          size_t count, struct kaja_committed_offset *ret_offsets);

@@ -6,6 +6,7 @@
 #include "client/commits.h"
 #include "client/fetcher.h"
 #include "client/membership.h"
+#include "os/bell.h"
 #include "os/shared.h"
 
 #include <ctype.h>
@@ -33,9 +34,15 @@ struct kj_consumer {
     bool nested;                  /* it did */
     _Atomic uint32_t wakeups; /* raised by kj_consumer_wakeup() */
     uint32_t wakeups_seen;
+    /* kj_consumer_descriptor() */
+    _Atomic int bell;       /* -1: nobody asked for it */
+    struct kj_watch *watch; /* what rings it; NULL: the same */
+    bool watch_old;         /* to be set anew when the call ends */
+    bool uncommitted;       /* records were given out since the last automatic commit */
 };
 
 static int init_membership(struct kj_consumer *consumer);
+static void watch_again(struct kj_consumer *consumer);
 
 void kj_consumer_options_defaults(struct kj_consumer_options *options)
 {
@@ -73,6 +80,7 @@ int kj_consumer_new(struct kj_store *store, const struct kj_consumer_options *op
         return kj_err_oom("a consumer");
     consumer->store = store;
     consumer->clock = kj_store_clock(store);
+    atomic_store(&consumer->bell, -1);
     consumer->options = *options;
     consumer->fetcher = (struct kj_fetcher){
         .store = store,
@@ -128,6 +136,8 @@ static int leave(struct kj_consumer *consumer, int err)
 {
     bool nested = consumer->nested;
     consumer->nested = false;
+    if (!nested && consumer->watch_old && consumer->watch != NULL)
+        watch_again(consumer);
     kj_store_release(&consumer->busy, nested ? CALLING_OUT : IDLE);
     return err;
 }
@@ -177,6 +187,8 @@ static void auto_commit(struct kj_consumer *consumer, bool now)
     if (!consumer->options.auto_commit || (!now && now_ns < consumer->auto_commit_ns))
         return;
     consumer->auto_commit_ns = now_ns + auto_commit_ns(consumer);
+    consumer->uncommitted = false;
+    consumer->watch_old = true;
     commit_as(consumer);
     kj_commits_commit_auto(&consumer->commits, &consumer->subscription);
 }
@@ -185,6 +197,7 @@ int kj_consumer_commit(struct kj_consumer *consumer, const struct kaja_committed
                        size_t count, int64_t timeout_ms)
 {
     KJ_TRY(enter(consumer));
+    consumer->watch_old = true;
     commit_as(consumer);
     return leave(consumer, kj_commits_commit(&consumer->commits, &consumer->subscription, offsets,
                                              count, kj_deadline_ns(consumer->clock, timeout_ms)));
@@ -195,6 +208,7 @@ int kj_consumer_commit_async(struct kj_consumer *consumer,
                              kaja_commit_callback *callback, void *arg)
 {
     KJ_TRY(enter(consumer));
+    consumer->watch_old = true;
     kj_commits_serve(&consumer->commits, false);
     commit_as(consumer);
     return leave(consumer,
@@ -214,6 +228,8 @@ int kj_consumer_committed(struct kj_consumer *consumer,
 int kj_consumer_free(struct kj_consumer *consumer)
 {
     KJ_TRY(enter_outside(consumer));
+    kj_watch_close(consumer->watch);
+    consumer->watch = NULL;
     if (consumer->group.member != NULL) {
         /* What goes wrong is found by the others: a member whose handle is gone is dead. */
         if (consumer->group.subscribed)
@@ -226,6 +242,8 @@ int kj_consumer_free(struct kj_consumer *consumer)
     kj_fetch_pool_close(consumer->fetcher.pool);
     kj_free(consumer->wait_partitions);
     kj_free(consumer->wait_offsets);
+    if (atomic_load(&consumer->bell) >= 0)
+        kj_bell_close(atomic_load(&consumer->bell));
     kj_free(consumer);
     return 0;
 }
@@ -238,6 +256,9 @@ static int assign(struct kj_consumer *consumer, const struct kaja_topic_partitio
     struct kj_partition **wait_partitions = kj_alloc_zero(count, sizeof(void *));
     int64_t *wait_offsets = kj_alloc_zero(count, sizeof(int64_t));
     int err = wait_partitions != NULL && wait_offsets != NULL ? 0 : kj_err_oom("an assignment");
+    if (consumer->watch != NULL)
+        kj_watch_unset(consumer->watch); /* it holds partitions that may go now */
+    consumer->watch_old = true;
     if (err == 0)
         err = kj_subscription_assign(&consumer->subscription, consumer->store, partitions, count);
     if (err != 0) {
@@ -307,6 +328,7 @@ int kj_consumer_subscribe(struct kj_consumer *consumer, const char *const *topic
     int err = may_subscribe(consumer);
     if (err == 0)
         err = kj_membership_subscribe(&consumer->group, topics, count, listener);
+    consumer->watch_old = true;
     return leave(consumer, err);
 }
 
@@ -317,12 +339,14 @@ int kj_consumer_subscribe_pattern(struct kj_consumer *consumer, const char *patt
     int err = may_subscribe(consumer);
     if (err == 0)
         err = kj_membership_subscribe_pattern(&consumer->group, pattern, listener);
+    consumer->watch_old = true;
     return leave(consumer, err);
 }
 
 int kj_consumer_unsubscribe(struct kj_consumer *consumer)
 {
     KJ_TRY(enter_outside(consumer));
+    consumer->watch_old = true;
     if (consumer->group.subscribed)
         return leave(consumer,
                      kj_membership_unsubscribe(&consumer->group, !consumer->group.instance));
@@ -399,6 +423,7 @@ static int move(struct kj_consumer *consumer, const char *topic, int32_t partiti
     int err = kj_subscription_find(&consumer->subscription, topic, partition, &assigned);
     if (err == 0)
         kj_assigned_move(assigned, kind, offset);
+    consumer->watch_old = true;
     return leave(consumer, err);
 }
 
@@ -407,6 +432,7 @@ static int move_all(struct kj_consumer *consumer, enum kj_position_kind kind)
     KJ_TRY(enter(consumer));
     for (size_t i = 0; i < consumer->subscription.count; i++)
         kj_assigned_move(consumer->subscription.items[i], kind, 0);
+    consumer->watch_old = true;
     return leave(consumer, 0);
 }
 
@@ -476,6 +502,7 @@ int kj_consumer_pause(struct kj_consumer *consumer, const char *topic, int32_t p
     int err = kj_subscription_find(&consumer->subscription, topic, partition, &assigned);
     if (err == 0)
         assigned->paused = paused;
+    consumer->watch_old = true;
     return leave(consumer, err);
 }
 
@@ -485,6 +512,9 @@ void kj_consumer_wakeup(struct kj_consumer *consumer)
 {
     atomic_fetch_add(&consumer->wakeups, 1);
     kj_shared_wake_extra(&consumer->wakeups);
+    int bell = atomic_load(&consumer->bell);
+    if (bell >= 0)
+        kj_bell_ring(bell);
 }
 
 static bool wake_pending(const struct kj_consumer *consumer)
@@ -649,7 +679,8 @@ static int poll_entered(struct kj_consumer *consumer, int64_t timeout_ms,
                                       "kaja_consumer_subscribe() or _assign() first");
     kj_commits_serve(&consumer->commits, false);
     auto_commit(consumer, false);
-    if (timeout_ms != 0 && woken(consumer))
+    /* Who waits with a descriptor polls without waiting, and is to hear of it too. */
+    if ((timeout_ms != 0 || consumer->watch != NULL) && woken(consumer))
         return kj_err(KAJA_ERR_INTERRUPTED, "kaja_consumer_wakeup() was called");
     if (options->memory_bytes_max != 0 &&
         kj_load_relaxed(&consumer->fetcher.pool->pinned) >= options->memory_bytes_max)
@@ -671,15 +702,111 @@ static int poll_entered(struct kj_consumer *consumer, int64_t timeout_ms,
     if (batch->count > 0) {
         kj_store_metric_add(consumer->store, KJ_METRIC_CONSUME_RECORDS, batch->count);
         kj_store_metric_add(consumer->store, KJ_METRIC_CONSUME_BYTES, batch->bytes);
+        consumer->uncommitted = true;
     }
     *ret_batch = batch;
     return 0;
+}
+
+/* --- a descriptor in the place of a wait --- */
+
+static void ring(void *arg)
+{
+    struct kj_consumer *consumer = arg;
+    kj_bell_ring(atomic_load(&consumer->bell));
+}
+
+/* A poll would have something to do now, which no wait would end for. */
+static bool due_now(struct kj_consumer *consumer)
+{
+    bool subscribed = consumer->group.subscribed;
+    if (wake_pending(consumer) || (subscribed && kj_membership_due(&consumer->group)))
+        return true;
+    for (size_t i = 0; i < consumer->subscription.count; i++) {
+        const struct kj_assigned *assigned = consumer->subscription.items[i];
+        if (assigned->paused || (assigned->gone && subscribed))
+            continue;
+        if (assigned->gone || assigned->kind != KJ_POSITION_AT || kj_assigned_has_piece(assigned))
+            return true;
+    }
+    return false;
+}
+
+/* When a poll is due although nothing comes: for the automatic commit, and so that the group does
+ * not take a member for stuck that has nothing to read. */
+static int64_t due_at_ns(const struct kj_consumer *consumer)
+{
+    const struct kj_consumer_options *options = &consumer->options;
+    int64_t at_ns = INT64_MAX;
+    if (options->auto_commit && consumer->uncommitted)
+        at_ns = consumer->auto_commit_ns;
+    if (consumer->group.subscribed) {
+        int64_t poll_ns =
+            kj_deadline_ns(consumer->clock, options->member.rebalance_timeout_ms / 2);
+        at_ns = poll_ns < at_ns ? poll_ns : at_ns;
+    }
+    return at_ns;
+}
+
+/* Pairs with the quiet bell at the begin of a poll: what came since is seen here or rings. */
+static void watch_again(struct kj_consumer *consumer)
+{
+    consumer->watch_old = false;
+    struct kj_watch_for what = {.durable_only = consumer->options.read_durable,
+                                .also = consumer->group.subscribed
+                                            ? kj_member_wait(consumer->group.member)
+                                            : NULL,
+                                .at_ns = due_at_ns(consumer)};
+    bool done = kj_commits_awaited(&consumer->commits, &what.flushed, &what.flushed_end);
+    if (done || due_now(consumer)) {
+        kj_watch_unset(consumer->watch);
+        ring(consumer);
+        return;
+    }
+    what.partitions = consumer->wait_partitions;
+    what.offsets = consumer->wait_offsets;
+    what.count = watched(consumer);
+    if (kj_watch_set(consumer->watch, &what) != 0) {
+        kj_err_clear();
+        ring(consumer); /* too often is better than never */
+    }
+}
+
+int kj_consumer_descriptor(struct kj_consumer *consumer, int *ret_fd)
+{
+    int fd, os;
+    KJ_TRY(enter(consumer));
+    if (!kj_store_has_worker(consumer->store))
+        return leave(consumer, kj_err(KAJA_ERR_UNSUPPORTED_FEATURE,
+                                      "a store that is read-only or has "
+                                      "kaja.background.threads=0 has no thread that would wait "
+                                      "for a consumer's descriptor"));
+    if (consumer->watch == NULL) {
+        os = kj_bell_open(&fd);
+        if (os != 0)
+            return leave(consumer, kj_err_os(os, "a descriptor for a consumer"));
+        atomic_store(&consumer->bell, fd);
+        int err = kj_watch_open(consumer->store, ring, consumer, &consumer->watch);
+        if (err != 0) {
+            atomic_store(&consumer->bell, -1);
+            kj_bell_close(fd);
+            return leave(consumer, err);
+        }
+        consumer->watch_old = true;
+    }
+    *ret_fd = atomic_load(&consumer->bell);
+    return leave(consumer, 0);
 }
 
 int kj_consumer_poll(struct kj_consumer *consumer, int64_t timeout_ms,
                      struct kaja_batch **ret_batch)
 {
     KJ_TRY(enter_outside(consumer));
+    if (consumer->watch != NULL) {
+        kj_watch_unset(consumer->watch);
+        kj_bell_quiet(atomic_load(&consumer->bell));
+        consumer->watch_old = true;
+    }
     struct kj_member *member = consumer->group.subscribed ? consumer->group.member : NULL;
     if (member != NULL)
         kj_member_poll_enter(member); /* a long wait is no silence */

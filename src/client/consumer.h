@@ -97,6 +97,7 @@ int kj_consumer_commit_async(struct kj_consumer *consumer,
 int kj_consumer_committed(struct kj_consumer *consumer,
                           const struct kaja_topic_partition *partitions, size_t count,
                           struct kaja_committed_offset *ret_offsets);
+int kj_consumer_descriptor(struct kj_consumer *consumer, int *ret_fd);
 void kj_consumer_wakeup(struct kj_consumer *consumer); /* any thread, signal handlers */
 
 #endif

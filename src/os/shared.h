@@ -35,7 +35,7 @@
 enum {
     KJ_SHARED_CHUNK_WORDS = 8192, /* 64 KiB */
     KJ_SHARED_CHUNKS_MAX = 4096,  /* 256 MiB of words: 400,000 partitions */
-    KJ_SHARED_WAIT_MAX = 65       /* words one kj_shared_wait() may watch */
+    KJ_SHARED_WAIT_MAX = 127      /* words one kj_shared_wait() may watch: the kernel's 128 - 1 */
 };
 
 typedef uint32_t kj_word; /* index of a word in the control file */

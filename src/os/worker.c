@@ -31,6 +31,7 @@ struct kj_worker {
     atomic_bool stop;
     const struct kj_clock *clock;
     kj_worker_run *run;
+    kj_worker_sleep *sleep; /* NULL: on state alone */
     void *arg;
     pthread_t thread;
     pid_t pid; /* in a child of fork() there is no thread to join */
@@ -51,6 +52,8 @@ static void *work(void *arg)
         if (!atomic_compare_exchange_strong(&worker->state, &expected, IDLE))
             continue;
         /* Ends at a poke, the deadline, or for no reason: the function finds out what is due. */
+        if (worker->sleep != NULL && worker->sleep(worker->arg, &worker->state, IDLE, next_ns))
+            continue;
         while (atomic_load(&worker->state) == IDLE && kj_mono_ns(worker->clock) < next_ns)
             kj_futex_wait((uintptr_t)&worker->state, FUTEX_PRIVATE_FLAG, IDLE, next_ns);
     }
@@ -59,11 +62,18 @@ static void *work(void *arg)
 int kj_worker_start(const char *name, const struct kj_clock *clock, kj_worker_run *run, void *arg,
                     struct kj_worker **ret_worker)
 {
+    return kj_worker_start_with(name, clock, run, NULL, arg, ret_worker);
+}
+
+int kj_worker_start_with(const char *name, const struct kj_clock *clock, kj_worker_run *run,
+                         kj_worker_sleep *sleep, void *arg, struct kj_worker **ret_worker)
+{
     struct kj_worker *worker = kj_alloc_zero(1, sizeof *worker);
     if (worker == NULL)
         return ENOMEM;
     worker->clock = clock;
     worker->run = run;
+    worker->sleep = sleep;
     worker->arg = arg;
     worker->pid = getpid();
     strncpy(worker->name, name, sizeof worker->name - 1);

@@ -212,6 +212,7 @@ struct kj_store {
     struct kj_partition *loaded;        /* (S) those with a log */
     struct kj_store_task *tasks;        /* (S) */
     struct kj_store_task *running_task; /* (S) */
+    struct kj_watch *watches;           /* (S) */
 
     struct kj_flusher flusher;
     struct kj_events events;
@@ -221,6 +222,11 @@ struct kj_store {
     struct kj_partition *work_first; /* (W) each holds its topic */
 
     struct kj_worker *worker;
+    /* the worker's own: words that its next sleep watches, as they were before the step */
+    kj_word watch_words[KJ_SHARED_WAIT_MAX];
+    uint32_t watch_expected[KJ_SHARED_WAIT_MAX];
+    size_t watch_count;
+    bool watch_overflow; /* there are more */
     size_t files_max;          /* what the file cache was given */
     kj_atomic_u64 stepping;    /* 1: a thread is in the step */
     kj_atomic_u64 deadline_ns; /* of the next step */
@@ -358,6 +364,34 @@ void kj_partition_queue(struct kj_partition *partition, unsigned work);
 /* --- waiting (waiters.c) --- */
 void kj_wake_readers(struct kj_store *store, uint32_t slot_number);
 void kj_wake_everybody(struct kj_store *store);
+/* Marks the word, so that whoever publishes something behind it wakes; its low half. */
+uint32_t kj_wake_mark(struct kj_shared *shared, kj_word word);
+/* What is waited for. */
+struct kj_wait {
+    struct kj_store *store;
+    struct kj_partition *const *partitions;
+    const int64_t *offsets;
+    size_t count;
+    bool durable_only;
+    uint64_t generation;
+    const struct kj_wait_also *also;
+};
+/* One of it has come. */
+bool kj_wait_over(const struct kj_wait *wait);
+/* Partitions that wait for a flush; a dead writer may have left them. */
+struct kj_wait_due {
+    size_t count;
+    int64_t durable_sum; /* moves when somebody flushes */
+};
+/* How long to sleep now. Flushes what nobody flushed since the round that *before tells of, which
+ * becomes this one. */
+int64_t kj_wait_round_ns(const struct kj_wait *wait, struct kj_wait_due *before);
+
+/* --- watching (watch.c) --- */
+/* The worker's, before each step: marks the words of all that is watched. */
+void kj_watches_mark(struct kj_store *store);
+/* And behind it: sleeps until one of them changes. kj_worker_sleep; arg: the store. */
+bool kj_watches_sleep(void *arg, _Atomic uint32_t *state, uint32_t idle, int64_t until_ns);
 
 /* --- flushing (flusher.c) --- */
 void kj_flusher_init(struct kj_flusher *flusher);

@@ -137,14 +137,17 @@ static int check_root(struct kj_store *store)
 
 static int64_t work(void *arg)
 {
-    return kj_store_run(arg);
+    struct kj_store *store = arg;
+    kj_watches_mark(store);
+    return kj_store_run(store);
 }
 
 static int start_worker(struct kj_store *store)
 {
     if (store->options.background_threads == 0)
         return 0;
-    int os = kj_worker_start("kaja-worker", store->clock, work, store, &store->worker);
+    int os = kj_worker_start_with("kaja-worker", store->clock, work, kj_watches_sleep, store,
+                                  &store->worker);
     return os == 0 ? 0 : kj_err(KAJA_ERR_CRIT_SYS_RESOURCE, "starting a thread: %s", strerror(os));
 }
 

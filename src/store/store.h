@@ -252,6 +252,30 @@ int kj_store_wait_also(struct kj_store *store, struct kj_partition *const *parti
                        const int64_t *offsets, size_t count, bool durable_only,
                        _Atomic uint32_t *extra, uint32_t extra_expected,
                        const struct kj_wait_also *also, int64_t deadline_ns);
+
+/* The same without a thread of the caller's own: the worker waits, and tells it once. */
+struct kj_watch;
+typedef void kj_watch_tell(void *arg); /* rings a bell: the worker's, inside the watch's lock */
+struct kj_watch_for {
+    struct kj_partition *const *partitions; /* all as in kj_store_wait_also(); copied */
+    const int64_t *offsets;
+    size_t count;
+    bool durable_only;
+    const struct kj_wait_also *also;
+    struct kj_partition *flushed; /* NULL, or: durable up to flushed_end, or never */
+    int64_t flushed_end;
+    int64_t at_ns; /* then at the latest */
+};
+/* The store must have a worker. Nothing is watched yet. OUT_OF_MEMORY. */
+int kj_watch_open(struct kj_store *store, kj_watch_tell *tell, void *arg,
+                  struct kj_watch **ret_watch);
+/* tell() does not run any more. NULL is fine. */
+void kj_watch_close(struct kj_watch *watch);
+/* Watches this in the place of what it did before; tells at once if it is there already. Its
+ * partitions live until it is set anew or unset. OUT_OF_MEMORY: as unset. */
+int kj_watch_set(struct kj_watch *watch, const struct kj_watch_for *what);
+void kj_watch_unset(struct kj_watch *watch);
+
 /* Wakes those who wait for news of a group with this hash (and of some others). */
 void kj_store_wake_group(struct kj_store *store, uint32_t hash);
 

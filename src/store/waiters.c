@@ -30,8 +30,8 @@ static const uint64_t asleep = (uint64_t)1 << 32;
 
 static void wake_word(struct kj_shared *shared, kj_word word)
 {
-    kj_fence(); /* pairs with mark(): what was published is seen by whoever marked the word too late
-                 */
+    kj_fence(); /* pairs with kj_wake_mark(): what was published is seen by whoever marked the
+                   word too late */
     uint64_t seen = kj_shared_load(shared, word);
     do {
         if (seen >> 32 == 0)
@@ -58,8 +58,7 @@ void kj_wake_everybody(struct kj_store *store)
     }
 }
 
-/* Marks the word; its low half. */
-static uint32_t mark(struct kj_shared *shared, kj_word word)
+uint32_t kj_wake_mark(struct kj_shared *shared, kj_word word)
 {
     uint64_t seen = kj_shared_load(shared, word);
     while (seen >> 32 == 0 && !kj_shared_cas(shared, word, &seen, seen | asleep))
@@ -70,24 +69,14 @@ static uint32_t mark(struct kj_shared *shared, kj_word word)
 
 /* --- the condition --- */
 
-struct wait {
-    struct kj_store *store;
-    struct kj_partition *const *partitions;
-    const int64_t *offsets;
-    size_t count;
-    bool durable_only;
-    uint64_t generation;
-    const struct kj_wait_also *also;
-};
-
-static bool readable(const struct wait *wait, size_t i)
+static bool readable(const struct kj_wait *wait, size_t i)
 {
     struct kj_log *log = kj_partition_log(wait->partitions[i]);
     int64_t end = wait->durable_only ? kj_log_durable(log) : kj_log_high_watermark(log);
     return end > wait->offsets[i] || kj_log_stale(log);
 }
 
-static bool anything_readable(const struct wait *wait)
+bool kj_wait_over(const struct kj_wait *wait)
 {
     for (size_t i = 0; i < wait->count; i++)
         if (readable(wait, i))
@@ -100,14 +89,9 @@ static bool anything_readable(const struct wait *wait)
 
 /* --- what a dead writer left --- */
 
-struct due {
-    size_t count;        /* partitions that wait for a flush */
-    int64_t durable_sum; /* moves when somebody flushes */
-};
-
-static struct due look_for_due(const struct wait *wait)
+static struct kj_wait_due look_for_due(const struct kj_wait *wait)
 {
-    struct due due = {0};
+    struct kj_wait_due due = {0};
     for (size_t i = 0; i < wait->count; i++) {
         struct kj_log *log = kj_partition_log(wait->partitions[i]);
         if (kj_log_flush_due(log) && !kj_log_poisoned(log)) {
@@ -119,7 +103,7 @@ static struct due look_for_due(const struct wait *wait)
 }
 
 /* Flushes those that wait although nobody is at it. */
-static void flush_orphans(const struct wait *wait)
+static void flush_orphans(const struct kj_wait *wait)
 {
     for (size_t i = 0; i < wait->count; i++) {
         struct kj_partition *partition = wait->partitions[i];
@@ -133,13 +117,25 @@ static void flush_orphans(const struct wait *wait)
     }
 }
 
+int64_t kj_wait_round_ns(const struct kj_wait *wait, struct kj_wait_due *before)
+{
+    if (wait->store->options.read_only)
+        return READ_ONLY_ROUND_NS;
+    struct kj_wait_due due = look_for_due(wait);
+    /* Nothing moved for a round: whoever should have flushed is gone, or has not begun. */
+    if (due.count > 0 && before->count > 0 && due.durable_sum == before->durable_sum)
+        flush_orphans(wait);
+    *before = due;
+    return due.count > 0 ? DUE_ROUND_NS : ROUND_NS;
+}
+
 /* --- waiting --- */
 
 enum { WORDS_MAX = KJ_WAKE_WORDS + 1 };
 _Static_assert((int)WORDS_MAX <= (int)KJ_SHARED_WAIT_MAX, "all of them at once");
 
 /* The distinct wake words of the partitions, and the group's, marked. */
-static size_t mark_all(const struct wait *wait, kj_word words[WORDS_MAX],
+static size_t mark_all(const struct kj_wait *wait, kj_word words[WORDS_MAX],
                        uint32_t expected[WORDS_MAX])
 {
     struct kj_shared *shared = kj_shared_of(wait->store);
@@ -151,12 +147,12 @@ static size_t mark_all(const struct wait *wait, kj_word words[WORDS_MAX],
             continue;
         taken |= (uint64_t)1 << number;
         words[count] = kj_control_wake_word(number);
-        expected[count] = mark(shared, words[count]);
+        expected[count] = kj_wake_mark(shared, words[count]);
         count++;
     }
     if (wait->also != NULL) {
         words[count] = kj_control_group_wake_word(wait->also->hash);
-        expected[count] = mark(shared, words[count]);
+        expected[count] = kj_wake_mark(shared, words[count]);
         count++;
     }
     return count;
@@ -168,14 +164,14 @@ static int64_t earlier(int64_t deadline_ns, int64_t now_ns, int64_t round_ns)
 }
 
 /* One sleep; *ret_done if the condition holds. */
-static int sleep_once(const struct wait *wait, _Atomic uint32_t *extra, uint32_t extra_expected,
+static int sleep_once(const struct kj_wait *wait, _Atomic uint32_t *extra, uint32_t extra_expected,
                       int64_t until_ns, bool *ret_done)
 {
     kj_word words[WORDS_MAX];
     uint32_t expected[WORDS_MAX];
     _Atomic uint32_t never = 0;
     size_t count = wait->store->options.read_only ? 0 : mark_all(wait, words, expected);
-    *ret_done = anything_readable(wait);
+    *ret_done = kj_wait_over(wait);
     if (*ret_done)
         return 0;
     if (extra == NULL && count == 0) {
@@ -186,9 +182,9 @@ static int sleep_once(const struct wait *wait, _Atomic uint32_t *extra, uint32_t
                           until_ns);
 }
 
-static int follow_all(const struct wait *wait)
+static int follow_all(const struct kj_wait *wait)
 {
-    for (size_t i = 0; i < wait->count; i++)
+    for (size_t i = 0; i < wait->count && wait->store->options.read_only; i++)
         KJ_TRY(kj_partition_follow(wait->partitions[i]));
     return 0;
 }
@@ -206,33 +202,26 @@ int kj_store_wait_also(struct kj_store *store, struct kj_partition *const *parti
                        _Atomic uint32_t *extra, uint32_t extra_expected,
                        const struct kj_wait_also *also, int64_t deadline_ns)
 {
-    struct wait wait = {.store = store,
+    struct kj_wait wait = {.store = store,
                         .partitions = partitions,
                         .offsets = offsets,
                         .count = count,
                         .durable_only = durable_only,
                         .generation = kj_store_catalog_generation(store),
                         .also = also};
-    bool read_only = store->options.read_only;
-    struct due before = {0};
-    if (anything_readable(&wait))
+    struct kj_wait_due before = {0};
+    if (kj_wait_over(&wait))
         return 0;
     kj_store_metric_add(store, KJ_METRIC_CONSUME_WAITS, 1);
     for (;;) {
         int64_t now_ns = kj_mono_ns(store->clock);
-        struct due due = read_only ? (struct due){0} : look_for_due(&wait);
-        /* Nothing moved for a round: whoever should have flushed is gone, or has not begun. */
-        if (due.count > 0 && before.count > 0 && due.durable_sum == before.durable_sum)
-            flush_orphans(&wait);
-        before = due;
-        int64_t round_ns = read_only ? READ_ONLY_ROUND_NS : due.count > 0 ? DUE_ROUND_NS : ROUND_NS;
+        int64_t round_ns = kj_wait_round_ns(&wait, &before);
         bool done;
         int os =
             sleep_once(&wait, extra, extra_expected, earlier(deadline_ns, now_ns, round_ns), &done);
         KJ_TRY(kj_log_gone(kj_shared_of(store), true));
-        if (read_only)
-            KJ_TRY(follow_all(&wait));
-        if (done || anything_readable(&wait))
+        KJ_TRY(follow_all(&wait));
+        if (done || kj_wait_over(&wait))
             return 0;
         if (extra != NULL && atomic_load(extra) != extra_expected)
             return 0;

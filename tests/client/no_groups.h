@@ -194,4 +194,34 @@ int kj_store_topics(struct kj_store *store, kj_topic_callback *callback, void *a
     abort();
 }
 
+/* Nor does anybody ask for a descriptor. */
+int kj_watch_open(struct kj_store *store, kj_watch_tell *tell, void *arg,
+                  struct kj_watch **ret_watch)
+{
+    (void)store;
+    (void)tell;
+    (void)arg;
+    (void)ret_watch;
+    abort();
+}
+
+void kj_watch_close(struct kj_watch *watch)
+{
+    if (watch != NULL)
+        abort();
+}
+
+int kj_watch_set(struct kj_watch *watch, const struct kj_watch_for *what)
+{
+    (void)watch;
+    (void)what;
+    abort();
+}
+
+void kj_watch_unset(struct kj_watch *watch)
+{
+    (void)watch;
+    abort();
+}
+
 #endif

@@ -26,6 +26,22 @@ seq 20000 >"$tmp/lines"
 check '20000 lines, 20000 delivered, 0 failed\n' ./06_asynchronous "$tmp/d" <"$tmp/lines"
 check '1 lines, 1 delivered, 0 failed\n' \
     sh -c '(printf un; sleep 0.1; printf ended) | ./06_asynchronous "$1"' - "$tmp/d"
+# What is there already, then a record that another process sends while the loop waits.
+mkfifo "$tmp/input" "$tmp/seen"
+./11_event_loop "$tmp/d" birds jobs <"$tmp/input" >"$tmp/seen" &
+loop=$!
+exec 3>"$tmp/input" 4<"$tmp/seen"
+for _ in 1 2 3 4 5 6; do
+    read -r line <&4 && echo "$line"
+done | sort >"$tmp/got"
+printf '%s\n' 'birds 0: seen' 'birds 1: seen' 'birds 2: seen' 'jobs 0: wash' 'jobs 1: dry' \
+    'jobs 2: fold' | diff -u - "$tmp/got" || { echo '11_event_loop: printed something else'; exit 1; }
+./03_durable_queue "$tmp/d" put iron >/dev/null || exit 1
+read -r line <&4
+[ "$line" = 'jobs 3: iron' ] || { echo "11_event_loop: printed $line"; exit 1; }
+exec 3>&-
+wait $loop || { echo "11_event_loop: exit $?"; exit 1; }
+exec 4<&-
 if ./02_consume "$tmp/none" 2>/dev/null; then
     echo "02_consume of a directory that is not there succeeds"
     exit 1

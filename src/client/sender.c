@@ -441,13 +441,20 @@ static bool drain_some(struct kj_sender *sender, struct kj_accumulator *acc, boo
     return true;
 }
 
-void kj_sender_drain(struct kj_sender *sender, struct kj_accumulator *acc, bool own_flush)
+/* Records may come as fast as the worker writes them, and without room prepared ahead of them each
+ * write costs several times as much. */
+static bool others_turn(struct kj_sender *sender)
+{
+    return sender->has_worker && kj_store_work_waits(sender->store);
+}
+
+static void drain(struct kj_sender *sender, struct kj_accumulator *acc, bool own_flush, bool worker)
 {
     bool poke = false;
     kj_lock_acquire(&acc->lock);
     if (!acc->draining) {
         acc->draining = true;
-        while (drain_some(sender, acc, own_flush))
+        while (drain_some(sender, acc, own_flush) && !(worker && others_turn(sender)))
             ;
         acc->draining = false;
         if (acc->closed.first != NULL || !own_flush)
@@ -457,6 +464,11 @@ void kj_sender_drain(struct kj_sender *sender, struct kj_accumulator *acc, bool 
     kj_lock_release(&acc->lock);
     if (poke)
         kj_sender_poke(sender, false);
+}
+
+void kj_sender_drain(struct kj_sender *sender, struct kj_accumulator *acc, bool own_flush)
+{
+    drain(sender, acc, own_flush, false);
 }
 
 /* --- flushing --- */
@@ -633,8 +645,8 @@ static int64_t append_ripe(struct kj_sender *sender, struct kj_accumulator *acc,
     kj_lock_release(&acc->lock);
     if (!due)
         return at == KJ_RIPE_NOW ? now + KJ_GROWING_LOOK_NS : at;
-    kj_sender_drain(sender, acc, false);
-    return now + KJ_GROWING_LOOK_NS;
+    drain(sender, acc, false, sender->has_worker);
+    return others_turn(sender) ? now : now + KJ_GROWING_LOOK_NS;
 }
 
 int64_t kj_sender_work(struct kj_sender *sender)
@@ -679,6 +691,8 @@ static int64_t run(void *arg)
         /* Acquire: with a listing seen, memory that was wanted before it is seen to be wanted. */
         uint64_t listings = kj_load_acquire(&sender->listings);
         int64_t when = kj_sender_work(sender);
+        if (others_turn(sender))
+            break;
         if (listings != kj_load_relaxed(&sender->listings))
             continue;
         bool nap = when != INT64_MAX && when - kj_mono_ns(sender->clock) <= KJ_GROWING_LOOK_NS;

@@ -140,6 +140,7 @@ struct kj_partition {
     struct kj_news_target news;
     unsigned work;                  /* (W) enum kj_work */
     struct kj_partition *work_next; /* (W) */
+    int64_t prepared_counted;       /* the step's own: its share of the store's prepared_bytes */
     /* flush.ms: when the oldest unflushed record was first seen, 0: there was none. Set by appends,
      * taken back by the step. */
     kj_atomic_u64 unflushed_since_ns;
@@ -220,6 +221,7 @@ struct kj_store {
 
     struct kj_lock work_lock;        /* LEAF */
     struct kj_partition *work_first; /* (W) each holds its topic */
+    kj_atomic_u64 work_waits;        /* 1: there is some; a hint for kj_store_work_waits() */
 
     struct kj_worker *worker;
     /* the worker's own: words that its next sleep watches, as they were before the step */

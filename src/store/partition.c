@@ -367,6 +367,7 @@ void kj_partition_queue(struct kj_partition *partition, unsigned work)
         kj_topic_hold(partition->topic);
         partition->work_next = store->work_first;
         store->work_first = partition;
+        kj_store_relaxed(&store->work_waits, 1);
     }
     kj_lock_release(&store->work_lock);
     if (more)

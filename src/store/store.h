@@ -125,6 +125,9 @@ const struct kj_clock *kj_store_clock(struct kj_store *store);
 struct kj_io *kj_store_io(struct kj_store *store);
 /* Runs step soon in the worker; without a worker nothing happens. */
 void kj_store_poke(struct kj_store *store);
+/* Appends left work for the step, such as room to be prepared: a task that has more to do than time
+ * returns the present, and goes on when that is done. A hint. */
+bool kj_store_work_waits(const struct kj_store *store);
 /* False with background_threads = 0: clients' calls do the work that is due. Never changes. */
 bool kj_store_has_worker(const struct kj_store *store);
 bool kj_store_read_only(const struct kj_store *store);

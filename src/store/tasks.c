@@ -93,18 +93,40 @@ static bool may_prepare(struct kj_store *store, int64_t now_ns)
     return !store->space_short && store->prepared_bytes < store->options.prepare_max_bytes;
 }
 
+/* Bytes that are ready behind the end of one partition, roughly. */
+static int64_t prepared_of(struct kj_store *store, const struct kj_partition *partition)
+{
+    int64_t ready = (int64_t)kj_slot_word(store, partition->slot_number, KJ_SLOT_PREPARED_POS);
+    int64_t pos = 0;
+    for (int copy = 0; copy < 2; copy++) {
+        int64_t at = (int64_t)kj_slot_word(
+            store, partition->slot_number,
+            (enum kj_slot_word)(KJ_SLOT_HINTS + copy * KJ_HINT_WORDS + KJ_HINT_POS));
+        pos = at > pos ? at : pos;
+    }
+    return ready > pos ? ready - pos : 0;
+}
+
+/* What appends used up makes room for more. */
+static void count_prepared(struct kj_store *store, struct kj_partition *partition)
+{
+    int64_t bytes = prepared_of(store, partition);
+    store->prepared_bytes += bytes - partition->prepared_counted;
+    partition->prepared_counted = bytes;
+}
+
 static void prepare(struct kj_store *store, struct kj_partition *partition, int64_t now_ns)
 {
     struct kj_log *log = kj_partition_log(partition);
+    count_prepared(store, partition);
     if (!may_prepare(store, now_ns))
         return;
     int64_t before = (int64_t)kj_slot_word(store, partition->slot_number, KJ_SLOT_PREPARED_POS);
     int err = kj_log_prepare(log);
     int64_t after = (int64_t)kj_slot_word(store, partition->slot_number, KJ_SLOT_PREPARED_POS);
-    if (after > before) {
-        store->prepared_bytes += after - before;
+    if (after > before)
         kj_store_metric_add(store, KJ_METRIC_PREPARED_BYTES, (uint64_t)(after - before));
-    }
+    count_prepared(store, partition);
     /* It is only for speed: an append that finds no space will say so. */
     if (err != 0 && err != KAJA_ERR_DISK_FULL && !kj_log_stale(log))
         kj_store_background_error(store, err, partition->topic->name, partition->number);
@@ -207,11 +229,17 @@ static void do_work(struct kj_store *store, struct kj_partition *partition, unsi
                       partition->number);
 }
 
+bool kj_store_work_waits(const struct kj_store *store)
+{
+    return kj_load_relaxed(&store->work_waits) != 0;
+}
+
 static void run_queue(struct kj_store *store, int64_t now_ns)
 {
     kj_lock_acquire(&store->work_lock);
     struct kj_partition *first = store->work_first;
     store->work_first = NULL;
+    kj_store_relaxed(&store->work_waits, 0);
     kj_lock_release(&store->work_lock);
     while (first != NULL) {
         struct kj_partition *partition = first;
@@ -240,20 +268,6 @@ static bool wants_flush(struct kj_store *store, struct kj_partition *partition)
     return due && !kj_shared_lock_held(kj_shared_of(store), kj_flush_lock(partition->slot_number));
 }
 
-/* Bytes that are ready behind the end of one partition, roughly. */
-static int64_t prepared_of(struct kj_store *store, const struct kj_partition *partition)
-{
-    int64_t ready = (int64_t)kj_slot_word(store, partition->slot_number, KJ_SLOT_PREPARED_POS);
-    int64_t pos = 0;
-    for (int copy = 0; copy < 2; copy++) {
-        int64_t at = (int64_t)kj_slot_word(
-            store, partition->slot_number,
-            (enum kj_slot_word)(KJ_SLOT_HINTS + copy * KJ_HINT_WORDS + KJ_HINT_POS));
-        pos = at > pos ? at : pos;
-    }
-    return ready > pos ? ready - pos : 0;
-}
-
 static void tick_loaded(struct kj_store *store, int64_t now_ns)
 {
     struct kj_partition **loaded;
@@ -274,7 +288,8 @@ static void tick_loaded(struct kj_store *store, int64_t now_ns)
         if (store->options.read_only)
             continue;
         kj_partition_apply_config(partition);
-        prepared_bytes += prepared_of(store, partition);
+        partition->prepared_counted = prepared_of(store, partition);
+        prepared_bytes += partition->prepared_counted;
         flush_by(store, flush_at(store, partition, now_ns)); /* others append too */
         if (flush != NULL && wants_flush(store, partition))
             flush[flush_count++] = partition;

@@ -94,6 +94,9 @@ struct kj_store {
     kj_atomic_u64 hold; /* while not 0, appends wait */
     kj_atomic_u64 busy; /* 1 + the partition whose append lock another process holds */
     kj_atomic_u64 busy_appends; /* that were put off */
+    bool leaves_work;           /* each append does, until the tasks have run */
+    kj_atomic_u64 work_waits;   /* appends since the tasks ran */
+    kj_atomic_u64 work_most;    /* the most of them */
     pthread_mutex_t flush_lock;
     kj_atomic_u64 metrics[KJ_METRIC_COUNT];
     kj_atomic_u64 views; /* held now */
@@ -119,6 +122,7 @@ static int64_t fake_run(void *arg)
         when = at < when ? at : when;
     }
     pthread_mutex_unlock(&store->lock);
+    kj_store_release(&store->work_waits, 0);
     return when;
 }
 
@@ -197,6 +201,11 @@ const struct kj_clock *kj_store_clock(struct kj_store *store)
 bool kj_store_has_worker(const struct kj_store *store)
 {
     return store->worker != NULL;
+}
+
+bool kj_store_work_waits(const struct kj_store *store)
+{
+    return kj_load_acquire(&store->work_waits) != 0;
 }
 
 bool kj_store_read_only(const struct kj_store *store)
@@ -388,6 +397,11 @@ int kj_partition_append(struct kj_partition *partition, struct kj_append_batch *
         kj_store_release(&log->end, log->end + (uint64_t)header.count);
     }
     pthread_mutex_unlock(&log->lock);
+    if (fake != NULL && fake->leaves_work) {
+        uint64_t waits = kj_fetch_add(&fake->work_waits, 1) + 1;
+        if (waits > fake->work_most)
+            fake->work_most = waits;
+    }
     kj_fetch_add(&log->inside, UINT64_MAX);
     return err;
 }

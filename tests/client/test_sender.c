@@ -986,6 +986,35 @@ static void test_busy_partition(void **state)
     }
 }
 
+/* A worker with a long queue before it stops between two appends for what they leave to be done, room
+ * for the next ones above all; and comes back at once. */
+static void test_work_between_appends(void **state)
+{
+    (void)state;
+    enum { RECORDS = 200 };
+    struct setup s;
+    struct seen seen = {.count = 0};
+    begin(&s, true, 1);
+    s.options.acks = 1;
+    s.options.batch_bytes = 100; /* a record each */
+    open_producer(&s);
+    struct kj_log *log = &s.topic->partitions[0].log;
+    struct kaja_record record = record_of(0, "xxxxxxxxxxxxxxxxxxxx", 20);
+    s.store->leaves_work = true;
+    kj_store_release(&s.store->hold, 1);
+    assert_ok(kj_producer_produce(s.producer, &record, note, &seen));
+    while (kj_load_acquire(&log->inside) == 0) /* the worker is; so it is the one that appends */
+        fake_sleep_us(100);
+    for (int i = 1; i < RECORDS; i++)
+        assert_ok(kj_producer_produce(s.producer, &record, note, &seen));
+    kj_store_release(&s.store->hold, 0);
+    wait_for_reports(&s, &seen, RECORDS, kj_mono_ns(&kj_clock_system) + 10000000000);
+    assert_int_equal(seen.count, RECORDS);
+    assert_true(log->appends > 2);
+    assert_in_range(s.store->work_most, 1, 3); /* this thread may append too, while it polls */
+    finish(&s);
+}
+
 /* A wait between two tries does not outlast delivery.timeout.ms. */
 static void test_delivery_timeout_cuts_backoff(void **state)
 {
@@ -1530,6 +1559,7 @@ int main(void)
         cmocka_unit_test(test_delivery_timeout),
         cmocka_unit_test(test_retries),
         cmocka_unit_test(test_busy_partition),
+        cmocka_unit_test(test_work_between_appends),
         cmocka_unit_test(test_delivery_timeout_cuts_backoff),
         cmocka_unit_test(test_flush_fails),
         cmocka_unit_test(test_close_with_pending),

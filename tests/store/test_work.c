@@ -115,6 +115,36 @@ static void threads_of_two_handles_flush_together(void **state)
     assert_true(is_clean(dir->path));
 }
 
+/* --- room ahead of the end --- */
+
+/* The bound is for what is ready and not used yet: one that was used up long ago does not count. */
+static void room_is_made_as_fast_as_it_is_used(void **state)
+{
+    const struct temp_dir *dir = *state;
+    enum { TEXT = 900, BATCHES = 2000, BOUND = 256 << 10 };
+    static char text[TEXT + 1];
+    memset(text, 'x', TEXT);
+    struct kj_store_options options = test_options(dir->path);
+    struct kj_store *store;
+    options.prepare_max_bytes = BOUND;
+    assert_ok(kj_store_open(&options, &store));
+    assert_ok(kj_topic_create(store, "t", 1, NULL, 0));
+    struct kj_topic *topic = topic_of(store, "t");
+    struct kj_partition *partition = partition_of(topic, 0);
+    assert_false(kj_store_work_waits(store));
+    assert_ok(append_text(partition, text, false, NULL));
+    assert_true(kj_store_work_waits(store));
+    assert_ok(kj_store_step(store));
+    assert_false(kj_store_work_waits(store));
+    for (int i = 1; i < BATCHES; i++) {
+        assert_ok(append_text(partition, text, false, NULL));
+        assert_ok(kj_store_step(store));
+    }
+    assert_true(kj_store_metric(store, KJ_METRIC_PREPARED_BYTES) >= (BATCHES - 1) * TEXT);
+    kj_topic_release(topic);
+    assert_ok(kj_store_close(store));
+}
+
 /* Holds each lock a little longer, so that orders that could block each other do. */
 static void linger_in_locks(void *arg, enum kj_shared_step step, uint64_t number, const char *name)
 {
@@ -980,6 +1010,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_flush_makes_readable, setup, teardown),
         cmocka_unit_test_setup_teardown(threads_of_two_handles_flush_together, setup, teardown),
+        cmocka_unit_test_setup_teardown(room_is_made_as_fast_as_it_is_used, setup, teardown),
         cmocka_unit_test_setup_teardown(opposite_orders_do_not_block, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failed_flush_is_told_and_leaves_no_marker, setup,
                                         teardown),

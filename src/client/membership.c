@@ -424,8 +424,11 @@ static int act(struct kj_membership *membership, enum kj_member_state state, boo
 {
     *ret_done = false;
     switch (state) {
-    case KJ_MEMBER_NONE:
     case KJ_MEMBER_REJOIN:
+        if (membership->cooperative && kj_member_missed(membership->member))
+            return take_assignment(membership);
+        return join(membership);
+    case KJ_MEMBER_NONE:
         return join(membership);
     case KJ_MEMBER_LOST:
         KJ_TRY(give_up(membership, true, false));

@@ -197,6 +197,7 @@ int kj_member_new(struct kj_groups *groups, const struct kj_member_options *opti
         member->assignors[i] = (uint8_t)options->assignors[i];
     member->assignor_count = options->assignor_count;
     member->generation = -1;
+    member->missed_generation = -1;
     kj_store_release(&member->due_ns, INT64_MAX);
     kj_lock_acquire(&groups->lock);
     member->next = groups->members;
@@ -368,17 +369,24 @@ int kj_member_adopt(struct kj_member *member, const struct kj_group *group, uint
         lose(member, KJ_MEMBER_LOST, state);
         return 0;
     }
-    if (group->phase == KJ_GROUP_STABLE) {
+    /* The next rebalance may begin before a member saw what the last one gave it. */
+    bool stable = group->phase == KJ_GROUP_STABLE;
+    bool missed = !stable && !me->joined && group->generation != member->generation;
+    if (stable || missed) {
         struct kj_member_partition *items = NULL;
         KJ_TRY(copy_partitions(group, &me->assigned, &items));
         kj_free(member->assignment);
         member->assignment = items;
         member->assignment_count = me->assigned.count;
-        member->generation = group->generation;
-        set_state(member, KJ_MEMBER_STABLE, state);
-    } else {
-        set_state(member, me->joined ? KJ_MEMBER_JOINED : KJ_MEMBER_REJOIN, state);
     }
+    if (stable)
+        member->generation = group->generation;
+    member->missed_generation = missed ? group->generation : -1;
+    set_state(member,
+              stable       ? KJ_MEMBER_STABLE
+              : me->joined ? KJ_MEMBER_JOINED
+                           : KJ_MEMBER_REJOIN,
+              state);
     return 0;
 }
 
@@ -418,7 +426,13 @@ int kj_member_assignment(struct kj_member *member,
 {
     int err = 0;
     kj_lock_acquire(&member->lock);
-    if (kj_load_acquire(&member->state) != KJ_MEMBER_STABLE) {
+    uint64_t state = kj_load_acquire(&member->state);
+    if (state == KJ_MEMBER_REJOIN && member->missed_generation >= 0) {
+        member->generation = member->missed_generation;
+        member->missed_generation = -1;
+        state = KJ_MEMBER_STABLE;
+    }
+    if (state != KJ_MEMBER_STABLE) {
         err = kj_err(KAJA_ERR_ILLEGAL_GENERATION, "the member of group %s has no assignment now",
                      member->group_id);
     } else {
@@ -672,6 +686,15 @@ const char *kj_member_id(struct kj_member *member)
 const char *kj_member_group_id(const struct kj_member *member)
 {
     return member->group_id;
+}
+
+bool kj_member_missed(struct kj_member *member)
+{
+    kj_lock_acquire(&member->lock);
+    bool missed =
+        kj_load_acquire(&member->state) == KJ_MEMBER_REJOIN && member->missed_generation >= 0;
+    kj_lock_release(&member->lock);
+    return missed;
 }
 
 int32_t kj_member_generation(struct kj_member *member)

@@ -30,7 +30,8 @@
  *                    JOINED   others are still to come: go on with what is kept (cooperative), wait
  *                    STABLE   kj_member_generation differs from the one acted upon:
  *                             kj_member_assignment, tell the listener
- *                    REJOIN   commit, revoke (eager), kj_member_join with what is kept
+ *                    REJOIN   cooperative, and kj_member_missed(): as STABLE first; then
+ *                             commit, revoke (eager), kj_member_join with what is kept
  *                    LOST, FENCED   listener's lost; LOST: kj_member_join as a new member
  *     waiting     kj_store_wait_also() with kj_member_wait(): wakes when the group changed
  *     commit      kj_member_commit_as, then the offset store's commit with kj_group_check_commit
@@ -132,10 +133,16 @@ int kj_member_join(struct kj_member *member, const char *const *topics, size_t t
 
 /* Its assignment in the generation that kj_member_look() saw last, sorted by topic and partition.
  * Valid until the next call of kj_member_look, _join, _leave or _free by the owner (ticks leave it
- * alone). ILLEGAL_GENERATION: not stable. */
+ * alone). Also one that kj_member_missed(); kj_member_generation is of it from then on.
+ * ILLEGAL_GENERATION: not stable. */
 int kj_member_assignment(struct kj_member *member,
                          const struct kj_member_partition **ret_partitions, size_t *ret_count,
                          int32_t *ret_generation);
+
+/* REJOIN, and the generation before had an assignment for it that it has not seen: somebody was
+ * quicker, gave back what it has to and began the next rebalance. A cooperative member gives back
+ * its own share now, or that takes one more rebalance for each of them. */
+bool kj_member_missed(struct kj_member *member);
 
 /* Leaves the group at once (a static member too, if the caller calls it). 0 also if it was not in
  * the group. After LOCK_TIMED_OUT and the like it is out for itself; the others find it dead. */

@@ -59,6 +59,7 @@ struct kj_member {
     kj_word slot; /* 0: none */
     int32_t generation;
     int32_t joined_for; /* the generation that its last join takes part in */
+    int32_t missed_generation; /* `assignment` is of this one, not looked at yet; -1: not so */
     struct kj_member_partition *assignment; /* one piece of memory with its names */
     size_t assignment_count;
     struct kj_group_join_topic *topics; /* subscription as of the last join; likewise */

@@ -511,6 +511,40 @@ static int32_t generation_of(struct kaja_consumer *consumer)
     return metadata.generation;
 }
 
+/* Everybody gives back its share in the same rebalance, however soon the first of them joins the
+ * next: two are enough, not one for each. */
+static void test_give_back_together(void **state)
+{
+    (void)state;
+    enum { MEMBERS = 7, PARTITIONS = 42 };
+    struct kaja_store *store = open_store(NULL);
+    struct kaja_consumer *members[MEMBERS];
+    assert_ok(kaja_admin_create_topic(store, "letters", PARTITIONS, NULL));
+    int32_t before = 0;
+    for (size_t count = 1; count <= MEMBERS; count++) {
+        int64_t began = now_ms();
+        if (count > 1)
+            before = generation_of(members[0]);
+        members[count - 1] = member(store, "cooperative-sticky");
+        assert_ok(kaja_consumer_subscribe(members[count - 1], letters, 1, NULL));
+        for (size_t least = 0, sum = 0; least < PARTITIONS / count || sum < PARTITIONS;) {
+            assert_true(now_ms() - began < 20000);
+            least = PARTITIONS;
+            sum = 0;
+            for (size_t i = 0; i < count; i++) {
+                poll_once(members[i], 0);
+                size_t has = owned(members[i]);
+                least = has < least ? has : least;
+                sum += has;
+            }
+        }
+    }
+    assert_in_range(generation_of(members[0]) - before, 2, 3);
+    for (size_t i = 0; i < MEMBERS; i++)
+        assert_ok(kaja_consumer_close(members[i], 20000));
+    assert_ok(kaja_store_close(store));
+}
+
 static void test_static(void **state)
 {
     (void)state;
@@ -688,7 +722,7 @@ int main(void)
         test_in_dir(test_pattern), test_in_dir(test_static),      test_in_dir(test_slow),
         test_in_dir(test_static_passed_over), test_in_dir(test_static_unsubscribes),
         test_in_dir(test_no_worker), test_in_dir(test_members),  test_in_dir(test_waits),
-        test_in_dir(test_after),
+        test_in_dir(test_after),   test_in_dir(test_give_back_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -111,6 +111,12 @@ int kj_member_assignment(struct kj_member *member,
     abort();
 }
 
+bool kj_member_missed(struct kj_member *member)
+{
+    (void)member;
+    return false;
+}
+
 int kj_member_leave(struct kj_member *member)
 {
     (void)member;

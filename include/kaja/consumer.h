@@ -31,10 +31,12 @@ KAJA_API int kaja_consumer_open(struct kaja_store *store, const struct kaja_conf
  * enable.auto.commit the positions are committed; asynchronous commits are waited for and their
  * callbacks run; a member tells its listener and leaves its group (but for a static one). What of
  * that fails is no error: the group's other members find out. timeout_ms (0: at once, -1: no limit)
- * bounds nothing yet: see Blocks. NULL is allowed. Except for an error the handle is gone.
+ * bounds the waiting for locks and flushes: a commit that has no lock by then is not made (an
+ * event tells), one that is not flushed by then is flushed behind the close, and its callback gets
+ * TIMED_OUT. NULL is allowed. Except for an error the handle is gone.
  * Errors: STATE (another thread or its own listener is inside: nothing happened), INVALID_ARG (no
- * consumer). Threads: one. Blocks: for a flush, if something is committed, and for the group's
- * lock, at most kaja.lock.timeout.ms each. */
+ * consumer). Threads: one. Blocks: up to timeout_ms and for some milliseconds; without a worker
+ * (kaja.background.threads=0) also for a flush, if something is committed. */
 KAJA_API int kaja_consumer_close(struct kaja_consumer *consumer, int64_t timeout_ms);
 
 /* --- groups --- */

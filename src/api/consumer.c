@@ -49,12 +49,11 @@ static int null_argument(const char *what)
 
 int kaja_consumer_close(struct kaja_consumer *consumer, int64_t timeout_ms)
 {
-    (void)timeout_ms; /* for leaving a group: there is none to leave yet */
     if (consumer == NULL)
         return 0;
     KJ_TRY(kj_handle_check(consumer, KJ_MAGIC_CONSUMER, "consumer"));
     KJ_TRY(kj_store_check_forked(consumer->store->store));
-    KJ_TRY(kj_consumer_free(consumer->client));
+    KJ_TRY(kj_consumer_free(consumer->client, timeout_ms));
     struct kaja_store *store = consumer->store;
     consumer->magic = KJ_MAGIC_CLOSED;
     kj_free(consumer);

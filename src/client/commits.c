@@ -37,9 +37,11 @@ int kj_commits_init(struct kj_commits *commits, struct kj_store *store, struct k
     return 0;
 }
 
-void kj_commits_free(struct kj_commits *commits)
+static void serve(struct kj_commits *commits, bool wait, int64_t deadline_ns);
+
+void kj_commits_free(struct kj_commits *commits, int64_t deadline_ns)
 {
-    kj_commits_serve(commits, true);
+    serve(commits, true, deadline_ns);
     kj_free(commits->items);
     kj_free(commits->group_id);
     kj_buffer_free(&commits->texts);
@@ -113,12 +115,14 @@ static int gather(struct kj_commits *commits, const struct kj_subscription *subs
                            : gather_given(commits, offsets, *count);
 }
 
-static int append(struct kj_commits *commits, size_t count, struct kj_offset_ticket *ret_ticket)
+static int append(struct kj_commits *commits, size_t count, int64_t deadline_ns,
+                  struct kj_offset_ticket *ret_ticket)
 {
     const struct kj_offset_commit commit = {.group_id = commits->group_id,
                                             .items = commits->items,
                                             .count = count,
                                             .durable = commits->durable,
+                                            .deadline_ns = deadline_ns,
                                             .check = kj_group_check_commit,
                                             .check_arg = &commits->as};
     *ret_ticket = (struct kj_offset_ticket){.partition = NULL};
@@ -138,7 +142,7 @@ int kj_commits_commit(struct kj_commits *commits, const struct kj_subscription *
     kj_commits_serve(commits, true);
     KJ_TRY(gather(commits, subscription, offsets, &count));
     for (;;) {
-        int err = append(commits, count, &ticket);
+        int err = append(commits, count, 0, &ticket);
         int64_t next_ns = kj_mono_ns(clock) + pause_ns;
         if (err == 0)
             break;
@@ -160,7 +164,7 @@ int kj_commits_commit_async(struct kj_commits *commits, const struct kj_subscrip
         return kj_err_oom("a commit");
     pending->callback = callback;
     pending->arg = arg;
-    pending->error = append(commits, count, &pending->ticket);
+    pending->error = append(commits, count, 0, &pending->ticket);
     if (pending->error == 0 && pending->ticket.partition != NULL)
         kj_offset_store_flush_soon(commits->offsets);
     *commits->end = pending;
@@ -182,8 +186,8 @@ static void tell_failed(struct kj_commits *commits, int error)
     kj_err_clear();
 }
 
-void kj_commits_commit_auto(struct kj_commits *commits,
-                            const struct kj_subscription *subscription)
+void kj_commits_commit_auto(struct kj_commits *commits, const struct kj_subscription *subscription,
+                            int64_t deadline_ns)
 {
     struct kj_offset_ticket ticket;
     size_t count;
@@ -194,7 +198,7 @@ void kj_commits_commit_auto(struct kj_commits *commits,
     if (err == 0)
         err = gather_positions(commits, subscription, &count);
     if (err == 0)
-        err = append(commits, count, &ticket);
+        err = append(commits, count, deadline_ns, &ticket);
     if (err != 0) {
         tell_failed(commits, err);
         kj_free(pending);
@@ -208,25 +212,31 @@ void kj_commits_commit_auto(struct kj_commits *commits,
     commits->end = &pending->next;
 }
 
-void kj_commits_serve(struct kj_commits *commits, bool wait)
+static void serve(struct kj_commits *commits, bool wait, int64_t deadline_ns)
 {
     while (commits->first != NULL) {
         struct kj_commit_pending *pending = commits->first;
         int error = pending->error;
         if (error == 0 && wait)
-            error = kj_offset_store_wait(commits->offsets, &pending->ticket);
+            error = kj_offset_store_wait_by(commits->offsets, &pending->ticket, deadline_ns);
         else if (error == 0 &&
                  !kj_offset_store_done(commits->offsets, &pending->ticket, &error))
             return;
         commits->first = pending->next;
         if (commits->first == NULL)
             commits->end = &commits->first;
-        if (pending->automatic && error != 0)
+        /* One that only takes long is flushed by whoever flushes next. */
+        if (pending->automatic && error != 0 && error != KAJA_ERR_TIMED_OUT)
             tell_failed(commits, error);
         if (pending->callback != NULL)
             pending->callback(pending->arg, error);
         kj_free(pending);
     }
+}
+
+void kj_commits_serve(struct kj_commits *commits, bool wait)
+{
+    serve(commits, wait, INT64_MAX);
 }
 
 bool kj_commits_awaited(const struct kj_commits *commits, struct kj_partition **ret_partition,

@@ -31,8 +31,8 @@ struct kj_commits {
 /* group_id NULL: no group. It is copied. INVALID_GROUP_ID, OUT_OF_MEMORY. */
 int kj_commits_init(struct kj_commits *commits, struct kj_store *store, struct kj_groups *groups,
                     struct kj_offset_store *offsets, const char *group_id, bool durable);
-/* Serves what is pending, waiting for it. */
-void kj_commits_free(struct kj_commits *commits);
+/* Serves what is pending, waiting for it until the deadline: TIMED_OUT is then the result. */
+void kj_commits_free(struct kj_commits *commits, int64_t deadline_ns);
 
 /* offsets NULL: the positions of the subscription. Asynchronous commits that came before are
  * waited for and served. Retriable errors are tried again until the deadline. */
@@ -43,9 +43,10 @@ int kj_commits_commit(struct kj_commits *commits, const struct kj_subscription *
 int kj_commits_commit_async(struct kj_commits *commits, const struct kj_subscription *subscription,
                             const struct kaja_committed_offset *offsets, size_t count,
                             kaja_commit_callback *callback, void *arg);
-/* The positions, asynchronously. What goes wrong is an event: the next one tries again. */
-void kj_commits_commit_auto(struct kj_commits *commits,
-                            const struct kj_subscription *subscription);
+/* The positions, asynchronously; deadline_ns as in struct kj_offset_commit. What goes wrong is an
+ * event: the next one tries again. */
+void kj_commits_commit_auto(struct kj_commits *commits, const struct kj_subscription *subscription,
+                            int64_t deadline_ns);
 /* Calls back for those that are done; wait: for all. */
 void kj_commits_serve(struct kj_commits *commits, bool wait);
 /* True if kj_commits_serve() would call back now. Else *ret_partition is what must be durable up to

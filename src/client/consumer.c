@@ -24,6 +24,7 @@ struct kj_consumer {
     struct kj_subscription subscription;
     struct kj_commits commits;
     int64_t auto_commit_ns; /* when the next one is due */
+    int64_t close_by_ns;    /* 0: it is not being closed */
     uint64_t generation; /* of the catalog, at the last look for deleted topics */
     /* for kj_store_wait(), as many as are assigned */
     struct kj_partition **wait_partitions;
@@ -98,7 +99,7 @@ int kj_consumer_new(struct kj_store *store, const struct kj_consumer_options *op
     if (err == 0 && options->member.group_id != NULL && !kj_store_read_only(store)) {
         err = init_membership(consumer);
         if (err != 0)
-            kj_commits_free(&consumer->commits);
+            kj_commits_free(&consumer->commits, INT64_MAX);
     }
     if (err != 0) {
         kj_fetch_pool_close(consumer->fetcher.pool);
@@ -190,7 +191,7 @@ static void auto_commit(struct kj_consumer *consumer, bool now)
     consumer->uncommitted = false;
     consumer->watch_old = true;
     commit_as(consumer);
-    kj_commits_commit_auto(&consumer->commits, &consumer->subscription);
+    kj_commits_commit_auto(&consumer->commits, &consumer->subscription, consumer->close_by_ns);
 }
 
 int kj_consumer_commit(struct kj_consumer *consumer, const struct kaja_committed_offset *offsets,
@@ -225,19 +226,21 @@ int kj_consumer_committed(struct kj_consumer *consumer,
                  kj_commits_committed(&consumer->commits, partitions, count, ret_offsets));
 }
 
-int kj_consumer_free(struct kj_consumer *consumer)
+int kj_consumer_free(struct kj_consumer *consumer, int64_t timeout_ms)
 {
     KJ_TRY(enter_outside(consumer));
+    consumer->close_by_ns = kj_deadline_ns(consumer->clock, timeout_ms);
     kj_watch_close(consumer->watch);
     consumer->watch = NULL;
     if (consumer->group.member != NULL) {
         /* What goes wrong is found by the others: a member whose handle is gone is dead. */
         if (consumer->group.subscribed)
-            (void)kj_membership_unsubscribe(&consumer->group, !consumer->group.instance);
+            (void)kj_membership_unsubscribe(&consumer->group, !consumer->group.instance,
+                                            consumer->close_by_ns);
         kj_membership_free(&consumer->group);
     }
     auto_commit(consumer, true);
-    kj_commits_free(&consumer->commits);
+    kj_commits_free(&consumer->commits, consumer->close_by_ns);
     kj_subscription_free(&consumer->subscription);
     kj_fetch_pool_close(consumer->fetcher.pool);
     kj_free(consumer->wait_partitions);
@@ -349,7 +352,8 @@ int kj_consumer_unsubscribe(struct kj_consumer *consumer)
     consumer->watch_old = true;
     if (consumer->group.subscribed)
         return leave(consumer,
-                     kj_membership_unsubscribe(&consumer->group, !consumer->group.instance));
+                     kj_membership_unsubscribe(&consumer->group, !consumer->group.instance,
+                                               INT64_MAX));
     auto_commit(consumer, true);
     return leave(consumer, assign(consumer, NULL, 0));
 }

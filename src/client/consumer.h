@@ -59,8 +59,9 @@ struct kj_consumer;
  * _wakeup() is for one thread at a time: STATE if another one is inside. */
 int kj_consumer_new(struct kj_store *store, const struct kj_consumer_options *options,
                     struct kj_consumer **ret_consumer);
-/* Commits first if enable.auto.commit is set, and waits for asynchronous commits. */
-int kj_consumer_free(struct kj_consumer *consumer);
+/* Commits first if enable.auto.commit is set, and waits for asynchronous commits: for locks and
+ * flushes until timeout_ms are over. */
+int kj_consumer_free(struct kj_consumer *consumer, int64_t timeout_ms);
 int kj_consumer_assign(struct kj_consumer *consumer, const struct kaja_topic_partition *partitions,
                        size_t count);
 int kj_consumer_subscribe(struct kj_consumer *consumer, const char *const *topics, size_t count,

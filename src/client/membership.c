@@ -483,7 +483,7 @@ bool kj_membership_due(struct kj_membership *membership)
     return state != KJ_MEMBER_JOINED;
 }
 
-int kj_membership_unsubscribe(struct kj_membership *membership, bool leave)
+int kj_membership_unsubscribe(struct kj_membership *membership, bool leave, int64_t deadline_ns)
 {
     enum kj_member_state state;
     int err = kj_member_look(membership->member, &state);
@@ -492,7 +492,7 @@ int kj_membership_unsubscribe(struct kj_membership *membership, bool leave)
     int given_up = give_up(membership, !whole, false);
     int left = 0;
     if (leave)
-        left = kj_member_leave(membership->member);
+        left = kj_member_leave_by(membership->member, deadline_ns);
     else
         kj_member_step_out(membership->member); /* what it had is not its any more */
     forget_subscription(membership);

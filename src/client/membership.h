@@ -79,8 +79,9 @@ int kj_membership_subscribe(struct kj_membership *membership, const char *const 
 int kj_membership_subscribe_pattern(struct kj_membership *membership, const char *pattern,
                                     const struct kj_listener *listener);
 /* Gives everything back (revoked or lost), and leaves the group: a static member only if the caller
- * wants that; else it stays until its session ends. */
-int kj_membership_unsubscribe(struct kj_membership *membership, bool leave);
+ * wants that; else it stays until its session ends. The group's lock is waited for until the
+ * deadline. */
+int kj_membership_unsubscribe(struct kj_membership *membership, bool leave, int64_t deadline_ns);
 
 /* Does what the group asks for: joins, revokes, assigns. *ret_fetch: what is assigned may be read;
  * false while an eager member waits for the others. FENCED_INSTANCE_ID, and what joining gives. */

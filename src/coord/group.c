@@ -539,7 +539,7 @@ static int join_locked(struct kj_member *member, struct kj_group_join *join)
         make_id(member, new_id, sizeof new_id);
     join->member_id = fresh ? "" : member->id;
     join->new_id = new_id;
-    KJ_TRY(kj_group_op_begin(groups, member->group_id, KJ_OP_MAKE, &op));
+    KJ_TRY(kj_group_op_begin(groups, member->group_id, KJ_OP_MAKE, INT64_MAX, &op));
     int err = join_step(member, &op, join, &lost);
     if (err == 0) {
         if (fresh)
@@ -624,12 +624,13 @@ int kj_member_join(struct kj_member *member, const char *const *topics, size_t t
 
 /* --- leaving --- */
 
-int kj_member_go(struct kj_member *member, unsigned flags, enum kj_member_state state)
+int kj_member_go(struct kj_member *member, unsigned flags, int64_t deadline_ns,
+                 enum kj_member_state state)
 {
     struct kj_group_op op;
     if (!in_group(kj_load_acquire(&member->state)))
         return 0;
-    KJ_TRY(kj_group_op_begin(member->groups, member->group_id, flags, &op));
+    KJ_TRY(kj_group_op_begin(member->groups, member->group_id, flags, deadline_ns, &op));
     struct kj_group_member *me = op.group == NULL ? NULL : kj_group_find(op.group, member->id);
     int err = 0;
     if (me != NULL) {
@@ -648,8 +649,13 @@ int kj_member_go(struct kj_member *member, unsigned flags, enum kj_member_state 
 
 int kj_member_leave(struct kj_member *member)
 {
+    return kj_member_leave_by(member, INT64_MAX);
+}
+
+int kj_member_leave_by(struct kj_member *member, int64_t deadline_ns)
+{
     kj_lock_acquire(&member->lock);
-    int err = kj_member_go(member, 0, KJ_MEMBER_NONE);
+    int err = kj_member_go(member, 0, deadline_ns, KJ_MEMBER_NONE);
     /* Whatever came of it: it is out for itself, and the others find its live byte free. */
     lose(member, KJ_MEMBER_NONE, kj_load_acquire(&member->seen));
     member->generation = -1;

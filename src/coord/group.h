@@ -147,6 +147,8 @@ bool kj_member_missed(struct kj_member *member);
 /* Leaves the group at once (a static member too, if the caller calls it). 0 also if it was not in
  * the group. After LOCK_TIMED_OUT and the like it is out for itself; the others find it dead. */
 int kj_member_leave(struct kj_member *member);
+/* Waits for the group's lock until the deadline at most. */
+int kj_member_leave_by(struct kj_member *member, int64_t deadline_ns);
 
 /* A static member is out for itself, and keeps its place in the group until its session ends: its
  * next join is that of one who has come back. Touches nothing shared but its live byte. */

@@ -94,10 +94,10 @@ enum kj_group_op_flags {
     KJ_OP_MAKE = 1,   /* the offsets topic and an area, if there are none */
     KJ_OP_NO_WAIT = 2 /* LOCK_TIMED_OUT if another handle is at it */
 };
-/* Takes the lock and reads the state. Without MAKE, GROUP_ID_NOT_FOUND if there is no
- * __consumer_offsets yet. */
+/* Takes the lock (waiting for it until the deadline at most) and reads the state. Without MAKE,
+ * GROUP_ID_NOT_FOUND if there is no __consumer_offsets yet. */
 int kj_group_op_begin(struct kj_groups *groups, const char *group_id, unsigned flags,
-                      struct kj_group_op *ret_op);
+                      int64_t deadline_ns, struct kj_group_op *ret_op);
 /* Completes what is due, writes the record, publishes if anything changed. */
 int kj_group_op_publish(struct kj_group_op *op);
 /* Gives the lock up and wakes if something was published. */
@@ -127,7 +127,8 @@ void kj_member_drop_slot(struct kj_member *member);
 int kj_member_count_topics(struct kj_member *member, struct kj_group_join_topic *topics,
                            size_t count, uint64_t *ret_seen);
 /* Out of the group. expected: the state it has then. */
-int kj_member_go(struct kj_member *member, unsigned flags, enum kj_member_state state);
+int kj_member_go(struct kj_member *member, unsigned flags, int64_t deadline_ns,
+                 enum kj_member_state state);
 
 int64_t kj_groups_task(void *arg); /* group_tick.c */
 

@@ -151,7 +151,7 @@ static int sweep_group(struct kj_groups *groups, const struct kj_group *seen)
         any = kj_group_member_gone(groups, &seen->members[i]);
     if (!any)
         return 0;
-    KJ_TRY(kj_group_op_begin(groups, seen->id, KJ_OP_NO_WAIT, &op));
+    KJ_TRY(kj_group_op_begin(groups, seen->id, KJ_OP_NO_WAIT, INT64_MAX, &op));
     int err = 0;
     if (op.group != NULL) {
         kj_group_reap(&op, false);
@@ -225,13 +225,13 @@ static int read_state(struct kj_group_op *op, unsigned flags)
 }
 
 int kj_group_op_begin(struct kj_groups *groups, const char *group_id, unsigned flags,
-                      struct kj_group_op *ret_op)
+                      int64_t deadline_ns, struct kj_group_op *ret_op)
 {
     struct kj_group_op op = {
         .groups = groups, .group_id = group_id, .hash = kj_area_hash(group_id)};
     KJ_TRY(find_partition(&op, flags));
     KJ_TRY((flags & KJ_OP_NO_WAIT) != 0 ? kj_partition_hold_soon(op.partition)
-                                        : kj_partition_hold(op.partition));
+                                        : kj_partition_hold_by(op.partition, deadline_ns));
     op.now_ms = kj_groups_now_ms(groups); /* behind the lock: it may have been waited for */
     kj_shared_point(kj_scratch_shared(groups->store), "group: locked");
     int err = read_state(&op, flags);

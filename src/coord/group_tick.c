@@ -141,7 +141,8 @@ static int act(struct kj_member *member, bool topics_changed)
     uint64_t seen = 0;
     if (topics_changed) /* outside the lock; what is found belongs to seen */
         KJ_TRY(kj_member_count_topics(member, member->topics, member->topic_count, &seen));
-    KJ_TRY(kj_group_op_begin(member->groups, member->group_id, KJ_OP_NO_WAIT, &op));
+    KJ_TRY(kj_group_op_begin(member->groups, member->group_id, KJ_OP_NO_WAIT, INT64_MAX,
+                             &op));
     int err = 0;
     if (op.group != NULL) {
         kj_group_reap(&op, false);
@@ -175,7 +176,7 @@ static int tick(struct kj_member *member, int64_t now_ms)
     bool topics_changed;
     if (silent(member, now_ms)) {
         if (member->instance_id[0] == '\0')
-            return kj_member_go(member, KJ_OP_NO_WAIT, KJ_MEMBER_LOST);
+            return kj_member_go(member, KJ_OP_NO_WAIT, INT64_MAX, KJ_MEMBER_LOST);
         member->heartbeat_ms = now_ms + member->heartbeat_interval_ms; /* perhaps it polls then */
     } else if (now_ms >= member->heartbeat_ms && member->slot != 0) {
         kj_shared_store(kj_scratch_shared(store), member->slot, (uint64_t)now_ms);

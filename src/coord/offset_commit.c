@@ -196,7 +196,8 @@ static int append_checked(struct kj_offset_part *part, const struct kj_offset_co
                           struct kj_offset_scratch *scratch, struct kj_offset_ticket *ret_ticket)
 {
     struct kj_partition *partition = atomic_load(&part->partition);
-    KJ_TRY(kj_partition_hold(partition));
+    KJ_TRY(commit->deadline_ns == 0 ? kj_partition_hold(partition)
+                                    : kj_partition_hold_by(partition, commit->deadline_ns));
     int err = commit->check != NULL ? commit->check(commit->check_arg) : 0;
     if (err == 0 && scratch->batch_count > 0)
         err = kj_offset_scratch_append(scratch, part, ret_ticket);
@@ -240,6 +241,42 @@ int kj_offset_store_wait(struct kj_offset_store *offsets, const struct kj_offset
     if (partition == NULL || kj_log_durable(kj_partition_log(partition)) >= ticket->end_offset)
         return 0;
     return kj_store_flush(offsets->store, &partition, 1);
+}
+
+/* The worker's flush; TIMED_OUT. */
+static int wait_for_worker(struct kj_offset_store *offsets, const struct kj_offset_ticket *ticket,
+                           int64_t deadline_ns)
+{
+    struct kj_partition *partition = ticket->partition;
+    int64_t before_end = ticket->end_offset - 1;
+    int err;
+    while (!kj_offset_store_done(offsets, ticket, &err)) {
+        kj_offset_store_flush_soon(offsets);
+        KJ_TRY(kj_store_wait(offsets->store, &partition, &before_end, 1, true, NULL, 0,
+                             deadline_ns));
+    }
+    return err;
+}
+
+int kj_offset_store_wait_by(struct kj_offset_store *offsets,
+                            const struct kj_offset_ticket *ticket, int64_t deadline_ns)
+{
+    static const int64_t pause_ns = 10000000;
+    struct kj_partition *partition = ticket->partition;
+    if (deadline_ns == INT64_MAX || partition == NULL)
+        return kj_offset_store_wait(offsets, ticket);
+    if (kj_store_has_worker(offsets->store))
+        return wait_for_worker(offsets, ticket, deadline_ns);
+    while (kj_log_durable(kj_partition_log(partition)) < ticket->end_offset) {
+        int err = kj_store_flush_soon(offsets->store, &partition, 1);
+        if (err == 0 || err != KAJA_ERR_LOCK_TIMED_OUT)
+            return err;
+        int64_t next_ns = kj_mono_ns(offsets->clock) + pause_ns;
+        if (next_ns >= deadline_ns)
+            return kj_err(KAJA_ERR_TIMED_OUT, "another handle flushes " KJ_OFFSETS_TOPIC);
+        (void)kj_store_wait(offsets->store, NULL, NULL, 0, false, NULL, 0, next_ns); /* a pause */
+    }
+    return 0;
 }
 
 void kj_offset_store_flush_soon(struct kj_offset_store *offsets)

@@ -79,6 +79,7 @@ struct kj_offset_commit {
     const struct kj_offset_item *items;
     size_t count;
     bool durable; /* acks=all; else acks=1 */
+    int64_t deadline_ns; /* until when the lock is waited for; 0: kaja.lock.timeout.ms alone */
     kj_offset_check *check; /* NULL: none */
     void *check_arg;
 };
@@ -96,6 +97,9 @@ int kj_offset_store_commit(struct kj_offset_store *offsets, const struct kj_offs
                            struct kj_offset_ticket *ret_ticket);
 /* Flushes, together with whoever else does. POISONED. */
 int kj_offset_store_wait(struct kj_offset_store *offsets, const struct kj_offset_ticket *ticket);
+/* The same, giving up (TIMED_OUT) at the deadline; the worker, where there is one, flushes on. */
+int kj_offset_store_wait_by(struct kj_offset_store *offsets,
+                            const struct kj_offset_ticket *ticket, int64_t deadline_ns);
 /* Has the worker, or the next step, flush. */
 void kj_offset_store_flush_soon(struct kj_offset_store *offsets);
 /* True if there is nothing to wait for any more: *ret_error is 0, or POISONED. */

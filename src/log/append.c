@@ -440,6 +440,15 @@ int kj_log_hold_soon(struct kj_log *log)
     return kj_log_lock_within(log, true, KJ_LOG_SOON_NS, kj_mono_ns(log->env->clock));
 }
 
+int kj_log_hold_by(struct kj_log *log, int64_t deadline_ns)
+{
+    int64_t now_ns = kj_mono_ns(log->env->clock), most_ns = log->env->lock_timeout_ns;
+    int64_t wait_ns = deadline_ns - now_ns < most_ns ? deadline_ns - now_ns : most_ns;
+    if (wait_ns < KJ_LOG_SOON_NS)
+        wait_ns = KJ_LOG_SOON_NS;
+    return kj_log_lock_within(log, true, wait_ns, now_ns);
+}
+
 int kj_log_append_held(struct kj_log *log, struct kj_append_batch *batches, size_t count,
                        enum kj_append_origin origin)
 {

@@ -160,6 +160,8 @@ int kj_log_append_soon(struct kj_log *log, struct kj_append_batch *batches, size
 int kj_log_hold(struct kj_log *log);
 /* The same, waiting for some milliseconds only. */
 int kj_log_hold_soon(struct kj_log *log);
+/* The same until the deadline, but some milliseconds at least. */
+int kj_log_hold_by(struct kj_log *log, int64_t deadline_ns);
 int kj_log_append_held(struct kj_log *log, struct kj_append_batch *batches, size_t count,
                        enum kj_append_origin origin);
 void kj_log_let_go(struct kj_log *log);

@@ -459,6 +459,12 @@ int kj_partition_hold_soon(struct kj_partition *partition)
     return kj_log_hold_soon(atomic_load(&partition->log));
 }
 
+int kj_partition_hold_by(struct kj_partition *partition, int64_t deadline_ns)
+{
+    KJ_TRY(may_append(partition));
+    return kj_log_hold_by(atomic_load(&partition->log), deadline_ns);
+}
+
 int kj_partition_append_held(struct kj_partition *partition, struct kj_append_batch *batches,
                              size_t count, enum kj_append_origin origin)
 {

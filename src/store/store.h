@@ -220,6 +220,8 @@ int kj_partition_append_soon(struct kj_partition *partition, struct kj_append_ba
 int kj_partition_hold(struct kj_partition *partition);
 /* For those who must not wait for a stopped handle: LOCK_TIMED_OUT after some milliseconds. */
 int kj_partition_hold_soon(struct kj_partition *partition);
+/* The same until the deadline (at most as long as locks are waited for). */
+int kj_partition_hold_by(struct kj_partition *partition, int64_t deadline_ns);
 int kj_partition_append_held(struct kj_partition *partition, struct kj_append_batch *batches,
                              size_t count, enum kj_append_origin origin);
 void kj_partition_let_go(struct kj_partition *partition);

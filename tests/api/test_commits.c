@@ -4,6 +4,9 @@
  */
 #include "api_test.h"
 
+#include "log/slot.h"
+
+#include <fcntl.h>
 #include <time.h>
 
 static struct kaja_store *store;
@@ -66,7 +69,7 @@ static int64_t committed(struct kaja_consumer *consumer, int32_t partition)
 
 static void close_all(struct kaja_consumer *consumer)
 {
-    assert_ok(kaja_consumer_close(consumer, 0));
+    assert_ok(kaja_consumer_close(consumer, -1));
     assert_ok(kaja_store_close(store));
 }
 
@@ -277,6 +280,63 @@ static void auto_commit_fails(void **state)
     assert_ok(kaja_store_close(store));
 }
 
+/* Locks the words of kaja.lock as another process would that is stopped. */
+static int hold_locks(uint64_t first)
+{
+    char path[sizeof test_dir + sizeof "/kaja.lock"];
+    (void)snprintf(path, sizeof path, "%s/kaja.lock", test_dir);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    struct flock range = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)first,
+                          .l_len = KJ_LOCK_KIND_SPAN};
+    assert_true(fd >= 0);
+    assert_int_equal(fcntl(fd, F_OFD_SETLK, &range), 0);
+    return fd;
+}
+
+static int close_error;
+
+static void note_close(void *arg, int error)
+{
+    (void)arg;
+    close_error = error;
+}
+
+static int64_t seconds_to_close(struct kaja_consumer *consumer, int64_t timeout_ms)
+{
+    struct timespec from, to;
+    (void)clock_gettime(CLOCK_MONOTONIC, &from);
+    assert_ok(kaja_consumer_close(consumer, timeout_ms));
+    (void)clock_gettime(CLOCK_MONOTONIC, &to);
+    return to.tv_sec - from.tv_sec;
+}
+
+/* Whatever others hold: kaja.lock.timeout.ms is 10 s. */
+static void close_keeps_its_time(void **state)
+{
+    (void)state;
+    static const char *const topics[] = {"topic"};
+    make(1, 20);
+    struct kaja_consumer *consumer = NULL, *member = NULL;
+    struct kaja_conf *conf = group_conf("true");
+    assert_ok(kaja_consumer_open(store, conf, &member));
+    kaja_conf_free(conf);
+    assert_ok(kaja_consumer_subscribe(member, topics, 1, NULL));
+    assert_int_equal(poll_some(member), 5);
+    int fd = hold_locks(kj_append_lock(0)); /* to commit, and to leave */
+    assert_true(seconds_to_close(member, 200) < 8);
+    assert_int_equal(close(fd), 0);
+
+    consumer = open_on(group_conf("false"), 1);
+    assert_int_equal(poll_some(consumer), 5);
+    fd = hold_locks(kj_flush_lock(0));
+    assert_ok(kaja_consumer_commit_async(consumer, NULL, 0, note_close, NULL));
+    close_error = -1;
+    assert_true(seconds_to_close(consumer, 200) < 8);
+    assert_int_equal(close_error, KAJA_ERR_TIMED_OUT);
+    assert_int_equal(close(fd), 0);
+    assert_ok(kaja_store_close(store));
+}
+
 static void refusals(void **state)
 {
     (void)state;
@@ -441,6 +501,7 @@ int main(void)
         test_in_dir(positions_are_kept),  test_in_dir(given_offsets),
         test_in_dir(asynchronous),        test_in_dir(asynchronous_by_polls),
         test_in_dir(auto_commit),         test_in_dir(refusals),
+        test_in_dir(close_keeps_its_time),
         test_in_dir(auto_commit_fails),   test_in_dir(leader_epochs),
         test_in_dir(directory_properties), test_in_dir(administration),
         test_in_dir(deleted_topics),

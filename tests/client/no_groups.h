@@ -30,6 +30,15 @@ int kj_offset_store_commit(struct kj_offset_store *offsets, const struct kj_offs
     abort();
 }
 
+int kj_offset_store_wait_by(struct kj_offset_store *offsets,
+                            const struct kj_offset_ticket *ticket, int64_t deadline_ns)
+{
+    (void)offsets;
+    (void)ticket;
+    (void)deadline_ns;
+    abort();
+}
+
 int kj_offset_store_wait(struct kj_offset_store *offsets, const struct kj_offset_ticket *ticket)
 {
     (void)offsets;
@@ -117,9 +126,10 @@ bool kj_member_missed(struct kj_member *member)
     return false;
 }
 
-int kj_member_leave(struct kj_member *member)
+int kj_member_leave_by(struct kj_member *member, int64_t deadline_ns)
 {
     (void)member;
+    (void)deadline_ns;
     abort();
 }
 

@@ -41,7 +41,7 @@ static void open_consumer(struct setup *s, int32_t partitions)
 static void finish(struct setup *s)
 {
     if (s->consumer != NULL)
-        assert_ok(kj_consumer_free(s->consumer));
+        assert_ok(kj_consumer_free(s->consumer, -1));
     fake_store_free(s->store);
     fake = NULL;
 }
@@ -443,7 +443,7 @@ static void test_bad_compression(void **state)
     kj_batch_set_crc(log->image, log->image_len);
     open_consumer(&s, 1);
     assert_err(kj_consumer_poll(s.consumer, 0, &batch), KAJA_ERR_BAD_COMPRESSION);
-    assert_ok(kj_consumer_free(s.consumer));
+    assert_ok(kj_consumer_free(s.consumer, -1));
     log->image[KJ_BATCH_HEADER_BYTES] ^= 1;
     kj_batch_set_crc(log->image, log->image_len);
     s.options.decompressed_bytes_max = 1000; /* it is about 1500 */
@@ -614,7 +614,7 @@ static void test_outlive(void **state)
     open_consumer(&s, 1);
     for (int i = 0; i < 4; i++)
         assert_ok(kj_consumer_poll(s.consumer, 0, &batches[i]));
-    assert_ok(kj_consumer_free(s.consumer));
+    assert_ok(kj_consumer_free(s.consumer, -1));
     s.consumer = NULL;
     for (int64_t i = 0; i < 4; i++) {
         for (int64_t n = 0; n < 3; n++) {

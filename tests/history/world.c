@@ -377,7 +377,7 @@ static void close_consumer(struct consumer *c)
         return;
     if (c->auto_commit)
         commit = begin_commit(c, true);
-    int err = kj_consumer_free(c->client);
+    int err = kj_consumer_free(c->client, -1);
     CHECK(err == 0, "close: %s (%s)", kaja_error_name(err), kaja_error_detail());
     c->client = NULL;
     end_commit(&commit, HISTORY_UNKNOWN);
@@ -815,7 +815,7 @@ static void read_all(struct life *life, const struct goal *goal)
                                          .value = strtoull(record.value, NULL, 10)});
         kj_fetched_release(batch);
     }
-    err = kj_consumer_free(client);
+    err = kj_consumer_free(client, -1);
     CHECK(err == 0, "close: %s (%s)", kaja_error_name(err), kaja_error_detail());
 }
 

@@ -106,38 +106,6 @@ uint64_t history_hash(const struct history *history)
     return hash;
 }
 
-void history_write_event(FILE *to, const struct history_event *e)
-{
-    (void)fprintf(to,
-                  "%d %" PRId64 " %" PRId64 " %u %u %u %u %d %u %d %" PRId64 " %" PRIu64
-                  " %d %d .\n",
-                  (int)e->kind, e->begin, e->end, e->process, e->consumer, e->group, e->instance,
-                  e->generation, e->topic, e->partition, e->offset, e->value, e->acks, e->error);
-}
-
-bool history_read(struct history *history, FILE *from)
-{
-    char line[512];
-    while (fgets(line, sizeof line, from) != NULL) {
-        struct history_event e = {0};
-        int kind;
-        char stop;
-        if (strchr(line, '\n') == NULL)
-            return feof(from) != 0;
-        if (sscanf(line,
-                   "%d %" SCNd64 " %" SCNd64 " %u %u %u %u %d %u %d %" SCNd64 " %" SCNu64
-                   " %d %d %c",
-                   &kind, &e.begin, &e.end, &e.process, &e.consumer, &e.group, &e.instance,
-                   &e.generation, &e.topic, &e.partition, &e.offset, &e.value, &e.acks, &e.error,
-                   &stop) != 15 ||
-            kind < 0 || kind >= HISTORY_KINDS)
-            return false;
-        e.kind = (enum history_kind)kind;
-        history_add(history, &e);
-    }
-    return true;
-}
-
 /* --- what the laws look at --- */
 
 typedef const struct history_event *event_ref;
@@ -426,6 +394,16 @@ static event_ref poll_before(const struct check *check, uint32_t consumer, int64
     return check->polled.items[low - 1];
 }
 
+static bool was_stopped(const struct check *check, uint32_t process, int64_t from, int64_t to)
+{
+    for (size_t i = 0; i < check->stopped.count; i++) {
+        event_ref e = check->stopped.items[i];
+        if (e->process == process && e->begin <= to && e->end >= from)
+            return true;
+    }
+    return false;
+}
+
 /* Another consumer with the same group.instance.id was there between these moments. */
 static bool replaced_between(const struct check *check, event_ref e, int64_t from, int64_t to)
 {
@@ -438,11 +416,13 @@ static bool replaced_between(const struct check *check, event_ref e, int64_t fro
     return false;
 }
 
-/* While the poll ran in which this happened: it could not know yet. */
+/* While the poll ran in which this happened: it could not know yet; or its process was stopped. */
 static bool replaced(const struct check *check, event_ref e)
 {
     event_ref poll = poll_before(check, e->consumer, e->begin);
-    return replaced_between(check, e, poll == NULL ? e->begin : poll->begin, e->begin);
+    int64_t from = poll == NULL ? e->begin : poll->begin;
+    return replaced_between(check, e, from, e->begin) ||
+           was_stopped(check, e->process, from, e->begin);
 }
 
 static void check_order(struct check *check)
@@ -519,16 +499,6 @@ struct track {
     size_t count;
     bool *void_commit; /* of each: it began when it was fenced */
 };
-
-static bool was_stopped(const struct check *check, uint32_t process, int64_t from, int64_t to)
-{
-    for (size_t i = 0; i < check->stopped.count; i++) {
-        event_ref e = check->stopped.items[i];
-        if (e->process == process && e->begin <= to && e->end >= from)
-            return true;
-    }
-    return false;
-}
 
 /* Could its session have ended, whenever that was found out? If so, it did not poll for a while: just
  * now, or before it came back, which the others need not have seen yet. */

@@ -83,11 +83,6 @@ void history_print_event(FILE *to, const struct history_event *event);
 /* A hash of all events in order. */
 uint64_t history_hash(const struct history *history);
 
-/* One line each, for histories of several processes. read: false if the file is not one; a line cut
- * short at the end (by a kill) is passed over. */
-void history_write_event(FILE *to, const struct history_event *event);
-bool history_read(struct history *history, FILE *from);
-
 /* Sorts the events by time. The number of laws broken is the result; the first few are told to
  * `to`, with the law's name and the events. */
 size_t history_check(struct history *history, FILE *to);

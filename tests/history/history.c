@@ -425,6 +425,17 @@ static bool replaced(const struct check *check, event_ref e)
            was_stopped(check, e->process, from, e->begin);
 }
 
+/* Offsets that a power cut took from the middle: what stood behind them stays where it was. */
+static bool is_hole(const struct check *check, event_ref e, int64_t from)
+{
+    struct history_event key = *e;
+    key.offset = from;
+    size_t at = lower(&check->stands, &key, at_place);
+    return from < e->offset && cut_between(check, INT64_MIN, e->begin) &&
+           at < check->stands.count && place(check->stands.items[at], e) == 0 &&
+           check->stands.items[at]->offset >= e->offset;
+}
+
 static void check_order(struct check *check)
 {
     struct list list = pick(check->history,
@@ -438,7 +449,7 @@ static void check_order(struct check *check)
             place(e, list.items[i - 1]) != 0)
             assigned = last = NULL;
         if (e->kind == HISTORY_FETCHED) {
-            if (e->value == 1 && assigned != NULL)
+            if (e->value == 1 && e->error == 0 && assigned != NULL)
                 last = e;
         } else if (e->kind != HISTORY_DELIVERED) {
             if (e->kind == HISTORY_ASSIGNED && assigned != NULL)
@@ -453,7 +464,7 @@ static void check_order(struct check *check)
             int64_t expected = last == NULL                       ? e->offset
                                : last->kind == HISTORY_DELIVERED ? last->offset + 1
                                                                   : last->offset;
-            if (e->offset != expected)
+            if (e->offset != expected && !is_hole(check, e, expected))
                 broken(check, "order", "the offsets do not follow each other", last, e);
             last = e;
         }
@@ -536,11 +547,18 @@ static void check_taken(struct check *check, const struct track *track)
     }
 }
 
+/* Of what the consumer has then; NULL: it was taken from it. */
 static event_ref own_assignment(const struct track *track, size_t before, uint32_t consumer)
 {
-    for (size_t i = before; i-- > 0;)
-        if (track->items[i]->kind == HISTORY_ASSIGNED && track->items[i]->consumer == consumer)
-            return track->items[i];
+    for (size_t i = before; i-- > 0;) {
+        event_ref e = track->items[i];
+        if (e->consumer != consumer)
+            continue;
+        if (e->kind == HISTORY_REVOKED || e->kind == HISTORY_LOST)
+            return NULL;
+        if (e->kind == HISTORY_ASSIGNED)
+            return e;
+    }
     return NULL;
 }
 
@@ -610,7 +628,7 @@ static bool explained(const struct check *check, const struct track *track, even
         if (track->items[i]->kind == HISTORY_COMMITTED && certain(check, track->items[i], fetch))
             last = track->items[i];
     *ret_last = last;
-    if (last == NULL && fetch->offset <= 0)
+    if (last == NULL && (fetch->offset <= 0 || (fetch->value == 1 && is_hole(check, fetch, 0))))
         return true;
     for (size_t i = 0; i < track->count; i++) {
         event_ref c = track->items[i];
@@ -627,7 +645,7 @@ static void check_committed(struct check *check, const struct track *track)
 {
     event_ref last;
     for (size_t i = 0; i < track->count; i++)
-        if (track->items[i]->kind == HISTORY_FETCHED &&
+        if (track->items[i]->kind == HISTORY_FETCHED && track->items[i]->error == 0 &&
             !explained(check, track, track->items[i], &last))
             broken(check, "committed", "this is not what was committed last", last,
                    track->items[i]);

@@ -8,7 +8,8 @@
  *     delivered     every record that stands was delivered to each group at least once; nothing else
  *                   was, and nothing elsewhere
  *     order         from the assignment of a partition to its end the offsets follow each other
- *                   without a gap, beginning at the position that was told
+ *                   without a gap, beginning at the position that was told (gaps that a power cut left
+ *                   are passed over)
  *     one owner     a partition has one owner in a generation, and none without an assignment
  *     fenced        once another owner was told of a newer generation, a poll that begins delivers
  *                   nothing of the older one, and a commit that begins fails
@@ -40,7 +41,7 @@ enum history_kind {
     HISTORY_LOST,
     HISTORY_GONE,      /* the consumer was closed, or its process died */
     HISTORY_COMMITTED, /* offset, acks; error. value 1: by itself (enable.auto.commit) */
-    HISTORY_FETCHED,   /* committed offset, or a position taken from it: offset, -1 if none */
+    HISTORY_FETCHED,   /* committed offset, or a position taken from it: offset, -1 if none; error */
     HISTORY_STOPPED,   /* a process, from begin to end */
     HISTORY_CUT,       /* the power */
     HISTORY_END,       /* of a partition, found after a power cut */

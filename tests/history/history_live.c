@@ -464,7 +464,8 @@ static void kill_it(struct slot *slot)
 
 static void ask_to_end(struct slot *slot)
 {
-    go_on(slot);
+    for (int i = 0; i < WORKERS; i++)
+        go_on(&slots[i]); /* it may wait for a lock of one that is stopped */
     slot->trace->end = true;
     child_wait(slot->pid);
     collect(slot, now_ns());

@@ -219,6 +219,23 @@ static void test_order(void **state)
     assert_non_null(strstr(told, "BROKEN order:"));
 }
 
+/* A power cut took a record of acks=1 out of the middle. */
+static void test_order_over_a_hole(void **state)
+{
+    (void)state;
+    good();
+    drop(HISTORY_STANDS, 1);
+    drop(HISTORY_DELIVERED, 1);
+    event(HISTORY_FETCHED, 0)->offset = 1;
+    event(HISTORY_COMMITTED, 0)->offset = 1;
+    (void)add(HISTORY_CUT, 9, 9);
+    if (check() != 0)
+        fail_msg("%s", told);
+    drop(HISTORY_CUT, 0);
+    event(HISTORY_PRODUCED, 1)->error = HISTORY_UNKNOWN;
+    breaks("order");
+}
+
 static void test_one_owner(void **state)
 {
     (void)state;
@@ -351,6 +368,7 @@ int main(void)
         cmocka_unit_test(test_acknowledged_power_cut),
         cmocka_unit_test(test_delivered),
         cmocka_unit_test(test_order),
+        cmocka_unit_test(test_order_over_a_hole),
         cmocka_unit_test(test_one_owner),
         cmocka_unit_test(test_fenced),
         cmocka_unit_test(test_static_member_is_fenced),

@@ -511,8 +511,8 @@ struct track {
     bool *void_commit; /* of each: it began when it was fenced */
 };
 
-/* Could its session have ended, whenever that was found out? If so, it did not poll for a while: just
- * now, or before it came back, which the others need not have seen yet. */
+/* Could its session have ended, whenever that was found out? If so, it did not poll for a while:
+ * just now, or before it came back, which the others need not have seen yet. */
 static bool was_silent(const struct check *check, event_ref owner, int64_t at)
 {
     int64_t silence = check->history->silence, heard = at;
@@ -633,7 +633,8 @@ static bool explained(const struct check *check, const struct track *track, even
     for (size_t i = 0; i < track->count; i++) {
         event_ref c = track->items[i];
         if (c->kind != HISTORY_COMMITTED || c->begin > fetch->end || track->void_commit[i] ||
-            (c->error != 0 && c->error != HISTORY_UNKNOWN) || (last != NULL && c->end < last->begin))
+            (c->error != 0 && c->error != HISTORY_UNKNOWN) ||
+            (last != NULL && c->end < last->begin))
             continue;
         if (moved_back(check, c->offset, c->begin, fetch) == fetch->offset)
             return true;

@@ -5,11 +5,11 @@
  *
  *     acknowledged  a record that was acknowledged stands at its offset (acks=1: if no power cut
  *                   came after), once, in the order of its producer
- *     delivered     every record that stands was delivered to each group at least once; nothing else
- *                   was, and nothing elsewhere
+ *     delivered     every record that stands was delivered to each group at least once; nothing
+ *                   else was, and nothing elsewhere
  *     order         from the assignment of a partition to its end the offsets follow each other
- *                   without a gap, beginning at the position that was told (gaps that a power cut left
- *                   are passed over)
+ *                   without a gap, beginning at the position that was told (gaps that a power cut
+ *                   left are passed over)
  *     one owner     a partition has one owner in a generation, and none without an assignment
  *     fenced        once another owner was told of a newer generation, a poll that begins delivers
  *                   nothing of the older one, and a commit that begins fails
@@ -19,8 +19,8 @@
  *                   (its process died) or that ran at the same time; after a power cut the last
  *                   with acks=all
  *
- * Times are of any one clock that all share. A call is an interval, and took effect at one moment of
- * it; a call that did not end (its process died) has the time of its death as its end.
+ * Times are of any one clock that all share. A call is an interval, and took effect at one moment
+ * of it; a call that did not end (its process died) has the time of its death as its end.
  *
  * It knows nothing of the library. Memory shortage ends the test. Threads: one.
  */
@@ -41,7 +41,7 @@ enum history_kind {
     HISTORY_LOST,
     HISTORY_GONE,      /* the consumer was closed, or its process died */
     HISTORY_COMMITTED, /* offset, acks; error. value 1: by itself (enable.auto.commit) */
-    HISTORY_FETCHED,   /* committed offset, or a position taken from it: offset, -1 if none; error */
+    HISTORY_FETCHED,   /* committed offset, -1 if none; error. value 1: a position taken from it */
     HISTORY_STOPPED,   /* a process, from begin to end */
     HISTORY_CUT,       /* the power */
     HISTORY_END,       /* of a partition, found after a power cut */

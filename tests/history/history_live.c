@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * tests/history/history_live.c - the laws of tests/history/history.h over real processes: several of
- * them produce, poll, commit, leave and come again; one after the other is killed (kill -9), stopped
- * for longer than its session, or told to end. A survivor reads everything, and the history of all
- * is checked. Each writes what happens to it into memory that outlives it.
+ * tests/history/history_live.c - the laws of tests/history/history.h over real processes: several
+ * of them produce, poll, commit, leave and come again; one after the other is killed (kill -9),
+ * stopped for longer than its session, or told to end. A survivor reads everything, and the history
+ * of all is checked. Each writes what happens to it into memory that outlives it.
  *
  *     history_live [SECONDS]     KJ_SEED=... repeats the choices, not the times
  */
@@ -237,8 +237,9 @@ static void begin_consumer(struct consumer *c, bool is_static)
     (void)snprintf(instance, sizeof instance, "i%u", c->instance);
     (void)snprintf(session, sizeof session, "%d", (int)SESSION_MS);
     bag = conf("group.id", group_names[c->group], "auto.offset.reset", "earliest",
-               "session.timeout.ms", session, "heartbeat.interval.ms", "300", "max.poll.interval.ms",
-               "60000", "enable.auto.commit", c->auto_commit ? "true" : "false",
+               "session.timeout.ms", session, "heartbeat.interval.ms", "300",
+               "max.poll.interval.ms", "60000",
+               "enable.auto.commit", c->auto_commit ? "true" : "false",
                "auto.commit.interval.ms", "50", "kaja.commit.acks", c->durable ? "all" : "1",
                "partition.assignment.strategy", assignors[c->group][0], NULL);
     if (c->instance != 0)
@@ -362,13 +363,24 @@ static void some_op(void)
     }
 }
 
+/* Who comes late to a rebalance hears that way that its automatic commit was refused; and a lock of
+ * one that is stopped is waited for in vain. */
+static void on_event(void *arg, const struct kaja_event *event)
+{
+    (void)arg;
+    CHECK(event->kind == KAJA_EVENT_RECOVERED || event->error == KAJA_ERR_LOCK_TIMED_OUT ||
+              event->error == KAJA_ERR_ILLEGAL_GENERATION ||
+              event->error == KAJA_ERR_UNKNOWN_MEMBER_ID ||
+              event->error == KAJA_ERR_FENCED_INSTANCE_ID,
+          "event %d (%s): %s", (int)event->kind, kaja_error_name(event->error), event->text);
+}
+
 static void work(void *arg)
 {
-    struct heard heard = {.stops = true};
     (void)arg;
     role("worker %u", me.process);
     me.store = open_store(dir, NULL);
-    hear(me.store, &heard);
+    kaja_store_on_event(me.store, on_event, NULL);
     me.acks = chance(60) ? -1 : 1;
     me.producer = open_producer(me.store, conf("acks", me.acks == 1 ? "1" : "all", NULL));
     while (!me.trace->end)

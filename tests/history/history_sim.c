@@ -111,8 +111,9 @@ int main(int argc, char **argv)
         sum.commits += result.commits;
         sum.taken_over += result.taken_over;
     }
-    (void)printf("%" PRIu64 " runs in %" PRIu64 " s, %" PRIu64 " of them bad: %u processes, %u killed, "
-                 "%u power cuts, %u events, %u deliveries, %u commits, %u partitions lost\n",
+    (void)printf("%" PRIu64 " runs in %" PRIu64 " s, %" PRIu64 " of them bad: %u processes, "
+                 "%u killed, %u power cuts, %u events, %u deliveries, %u commits, "
+                 "%u partitions lost\n",
                  runs, (uint64_t)time(NULL) - begin, bad, sum.lives, sum.kills, sum.cuts,
                  sum.events, sum.delivered, sum.commits, sum.taken_over);
     return bad == 0 ? 0 : 1;

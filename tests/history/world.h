@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
  * tests/history/world.h - one seeded run of producers and consumer groups in virtual time: several
- * processes, each a store handle with a producer and one or two consumers, on one simulated disk and
- * one set of simulated words and locks. They poll, commit, fall silent, leave, come again and are
- * killed at any step inside any call; now and then everybody is, or the power goes. In the end a
- * survivor reads everything.
+ * processes, each a store handle with a producer and one or two consumers, on one simulated disk
+ * and one set of simulated words and locks. They poll, commit, fall silent, leave, come again and
+ * are killed at any step inside any call; now and then everybody is, or the power goes. In the end
+ * a survivor reads everything.
  *
  * Everything follows from the seed. A run leaves threads of the killed behind: give each a process
  * of its own.

@@ -71,7 +71,8 @@ KAJA_API int kaja_consumer_subscribe(struct kaja_consumer *consumer, const char 
                                      size_t count, const struct kaja_rebalance_listener *listener);
 
 /* With every topic whose whole name matches a POSIX extended regular expression of at most 4096
- * bytes, those made later too; internal topics (__consumer_offsets) never.
+ * bytes, those made later too; internal topics (__consumer_offsets) with
+ * exclude.internal.topics=false alone.
  * Kafka: subscribe(Pattern), whose expressions are Java's.
  * Errors: as kaja_consumer_subscribe(); INVALID_ARG (the expression). Threads: one. Blocks: no. */
 KAJA_API int kaja_consumer_subscribe_pattern(struct kaja_consumer *consumer, const char *pattern,
@@ -83,6 +84,13 @@ KAJA_API int kaja_consumer_subscribe_pattern(struct kaja_consumer *consumer, con
  * reading, DISK_FULL (it is out for itself, and the others find it dead).
  * Threads: one. Blocks: for the group's lock. */
 KAJA_API int kaja_consumer_unsubscribe(struct kaja_consumer *consumer);
+
+/* Lets the next poll begin a rebalance of the group although nothing changed; nothing if one is on
+ * already, or the consumer has not joined yet. Kafka: enforceRebalance(), which for members other
+ * than the leader only asks for the same assignment again.
+ * Errors: STATE (not subscribed, or another thread is inside), reading.
+ * Threads: one. Blocks: no. */
+KAJA_API int kaja_consumer_enforce_rebalance(struct kaja_consumer *consumer);
 
 /* Number of topics subscribed to (those that a pattern matched at the last poll); fills up to
  * capacity of them, sorted. Strings: the consumer's, until the next call of subscribe, unsubscribe,

@@ -289,14 +289,14 @@ KJ_PROPERTY(CONSUMER_SCOPE, "auto.commit.interval.ms", INT, "5000", AT_LEAST(0),
     "The time between two commits of enable.auto.commit.")
 KJ_PROPERTY(CONSUMER_SCOPE, "enable.auto.commit", BOOL, "true", FLAG, "", MEDIUM, ON, CONSUMER(auto_commit),
     "Commit the positions by itself: what earlier polls gave out, in a poll when the time has come, before an assignment changes, and at close. Without group.id it is false.")
-KJ_PROPERTY(CONSUMER_SCOPE, "exclude.internal.topics", BOOL, "true", FLAG, "", LOW, LATER, NO,
-    "Patterns skip internal topics.")
+KJ_PROPERTY(CONSUMER_SCOPE, "exclude.internal.topics", BOOL, "true", FLAG, "", LOW, ON, CONSUMER(exclude_internal),
+    "kaja_consumer_subscribe_pattern() passes over internal topics. They can be subscribed to by name in any case.")
 KJ_PROPERTY(CONSUMER_SCOPE, "group.id", STRING, NULL, WORDS("any text"), "", HIGH, ON, NO,
     "The group that the consumer shares its partitions with, and whose committed offsets it has. Needed by kaja_consumer_subscribe() and commits.")
 KJ_PROPERTY(CONSUMER_SCOPE, "group.instance.id", STRING, NULL, WORDS("any text"), "", MEDIUM, ON, NO,
     "Makes the consumer a static member: it does not leave its group when it closes, and who comes back with the same id within session.timeout.ms gets the same partitions without a rebalance.")
 KJ_PROPERTY(CONSUMER_SCOPE, "group.protocol", STRING, "classic", ONE_OF("classic, consumer"), "", LOW, LATER, NO,
-    "The protocol of groups.")
+    "The protocol of groups; classic is the only one here.")
 KJ_PROPERTY(CONSUMER_SCOPE, "heartbeat.interval.ms", INT, "3000", AT_LEAST(1), "ms", LOW, ON, CONSUMER(member.heartbeat_interval_ms),
     "The time between two signs of life of a member; less than session.timeout.ms.")
 KJ_PROPERTY(CONSUMER_SCOPE, "max.poll.interval.ms", INT, "300000", AT_LEAST(1), "ms", MEDIUM, ON, CONSUMER(member.rebalance_timeout_ms),

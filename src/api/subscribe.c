@@ -87,6 +87,12 @@ int kaja_consumer_subscribe_pattern(struct kaja_consumer *consumer, const char *
     return 0;
 }
 
+int kaja_consumer_enforce_rebalance(struct kaja_consumer *consumer)
+{
+    KJ_TRY(check(consumer));
+    return kj_consumer_enforce_rebalance(consumer->client);
+}
+
 int kaja_consumer_unsubscribe(struct kaja_consumer *consumer)
 {
     KJ_TRY(check(consumer));

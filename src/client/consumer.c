@@ -63,6 +63,7 @@ void kj_consumer_options_defaults(struct kj_consumer_options *options)
                    .rebalance_timeout_ms = 300000,
                    .assignors = {KJ_ASSIGNOR_RANGE, KJ_ASSIGNOR_COOPERATIVE_STICKY},
                    .assignor_count = 2},
+        .exclude_internal = true,
         .auto_commit_interval_ms = 5000,
         .commit_durable = true,
     };
@@ -308,8 +309,10 @@ static int init_membership(struct kj_consumer *consumer)
         .call_out = call_out,
         .arg = consumer,
     };
-    return kj_membership_init(&consumer->group, consumer->store, consumer->options.groups,
-                              &consumer->options.member, &consumer->subscription, &hooks);
+    KJ_TRY(kj_membership_init(&consumer->group, consumer->store, consumer->options.groups,
+                              &consumer->options.member, &consumer->subscription, &hooks));
+    consumer->group.internal_too = !consumer->options.exclude_internal;
+    return 0;
 }
 
 static int may_subscribe(const struct kj_consumer *consumer)
@@ -344,6 +347,16 @@ int kj_consumer_subscribe_pattern(struct kj_consumer *consumer, const char *patt
         err = kj_membership_subscribe_pattern(&consumer->group, pattern, listener);
     consumer->watch_old = true;
     return leave(consumer, err);
+}
+
+int kj_consumer_enforce_rebalance(struct kj_consumer *consumer)
+{
+    KJ_TRY(enter(consumer));
+    consumer->watch_old = true;
+    if (!consumer->group.subscribed)
+        return leave(consumer, kj_err(KAJA_ERR_STATE, "the consumer has not subscribed to topics: "
+                                                      "there is no group to rebalance"));
+    return leave(consumer, kj_membership_enforce(&consumer->group));
 }
 
 int kj_consumer_unsubscribe(struct kj_consumer *consumer)

@@ -42,6 +42,7 @@ struct kj_consumer_options {
                                         strings need to live as long as kj_consumer_new() */
     struct kj_groups *groups;         /* of the store handle, both; asked for with a group alone */
     struct kj_offset_store *offsets;
+    bool exclude_internal;            /* exclude.internal.topics: of patterns */
     bool auto_commit;                 /* enable.auto.commit */
     int64_t auto_commit_interval_ms;  /* auto.commit.interval.ms */
     bool commit_durable;              /* kaja.commit.acks=all */
@@ -68,6 +69,7 @@ int kj_consumer_subscribe(struct kj_consumer *consumer, const char *const *topic
                           const struct kj_listener *listener);
 int kj_consumer_subscribe_pattern(struct kj_consumer *consumer, const char *pattern,
                                   const struct kj_listener *listener);
+int kj_consumer_enforce_rebalance(struct kj_consumer *consumer);
 int kj_consumer_unsubscribe(struct kj_consumer *consumer);
 int kj_consumer_group_metadata(struct kj_consumer *consumer,
                                struct kaja_group_metadata *ret_metadata);

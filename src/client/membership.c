@@ -163,6 +163,7 @@ int kj_membership_subscribe_pattern(struct kj_membership *membership, const char
 
 struct match {
     const regex_t *pattern;
+    bool internal_too;
     char **names; /* copies */
     size_t count, capacity;
 };
@@ -171,7 +172,8 @@ static int match_topic(void *arg, struct kj_topic *topic)
 {
     struct match *match = arg;
     const char *name = kj_topic_name(topic);
-    if (kj_topic_internal(topic) || regexec(match->pattern, name, 0, NULL, 0) != 0)
+    if ((kj_topic_internal(topic) && !match->internal_too) ||
+        regexec(match->pattern, name, 0, NULL, 0) != 0)
         return 0;
     void *grown = match->names;
     int err = kj_grow(&grown, &match->capacity, match->count + 1, sizeof *match->names);
@@ -190,7 +192,8 @@ static int match_pattern(struct kj_membership *membership)
     uint64_t generation = kj_store_catalog_generation(membership->store) + 1;
     if (!membership->by_pattern || membership->matched == generation)
         return 0;
-    struct match match = {.pattern = &membership->pattern};
+    struct match match = {.pattern = &membership->pattern,
+                          .internal_too = membership->internal_too};
     char **topics;
     size_t count;
     int err = kj_store_topics(membership->store, match_topic, &match);
@@ -481,6 +484,18 @@ bool kj_membership_due(struct kj_membership *membership)
         return membership->rejoin ||
                membership->generation != kj_member_generation(membership->member);
     return state != KJ_MEMBER_JOINED;
+}
+
+int kj_membership_enforce(struct kj_membership *membership)
+{
+    enum kj_member_state state;
+    KJ_TRY(kj_member_look(membership->member, &state));
+    if (state == KJ_MEMBER_STABLE &&
+        membership->generation == kj_member_generation(membership->member)) {
+        kj_member_force(membership->member);
+        membership->rejoin = true;
+    }
+    return 0;
 }
 
 int kj_membership_unsubscribe(struct kj_membership *membership, bool leave, int64_t deadline_ns)

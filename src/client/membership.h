@@ -60,6 +60,7 @@ struct kj_membership {
     char **topics;      /* subscribed to, sorted, distinct */
     size_t topic_count;
     bool by_pattern;
+    bool internal_too; /* patterns match internal topics */
     regex_t pattern;
     uint64_t matched; /* catalog generation that the pattern was matched with, + 1 */
 };
@@ -75,9 +76,11 @@ void kj_membership_free(struct kj_membership *membership);
 /* Takes effect in the next step. INVALID_TOPIC_EXCEPTION, OUT_OF_MEMORY: nothing changed. */
 int kj_membership_subscribe(struct kj_membership *membership, const char *const *topics,
                             size_t count, const struct kj_listener *listener);
-/* POSIX extended, matched against the whole name; internal topics never match. INVALID_ARG. */
+/* POSIX extended, matched against the whole name. INVALID_ARG. */
 int kj_membership_subscribe_pattern(struct kj_membership *membership, const char *pattern,
                                     const struct kj_listener *listener);
+/* The next step shares the partitions out anew, unless that is being done already. */
+int kj_membership_enforce(struct kj_membership *membership);
 /* Gives everything back (revoked or lost), and leaves the group: a static member only if the caller
  * wants that; else it stays until its session ends. The group's lock is waited for until the
  * deadline. */

@@ -604,6 +604,7 @@ int kj_member_join(struct kj_member *member, const char *const *topics, size_t t
         join.topics = copy;
         join.owned = keeps;
         join.owned_generation = owned_count > 0 ? member->generation : -1;
+        join.force = member->force;
         err = join_locked(member, &join);
     }
     if (err == 0) {
@@ -612,6 +613,7 @@ int kj_member_join(struct kj_member *member, const char *const *topics, size_t t
         member->topic_count = topic_count;
         member->topics_seen = join.seen;
         member->topics_changed = false;
+        member->force = false;
         copy = NULL;
     }
     kj_lock_release(&member->lock);
@@ -673,6 +675,13 @@ void kj_member_step_out(struct kj_member *member)
 }
 
 /* --- small things --- */
+
+void kj_member_force(struct kj_member *member)
+{
+    kj_lock_acquire(&member->lock);
+    member->force = true;
+    kj_lock_release(&member->lock);
+}
 
 void kj_member_poll_enter(struct kj_member *member)
 {

@@ -131,6 +131,9 @@ int kj_member_look(struct kj_member *member, enum kj_member_state *ret_state);
 int kj_member_join(struct kj_member *member, const char *const *topics, size_t topic_count,
                    const struct kj_member_partition *owned, size_t owned_count);
 
+/* The next join begins a rebalance even if the member comes with the same as before. */
+void kj_member_force(struct kj_member *member);
+
 /* Its assignment in the generation that kj_member_look() saw last, sorted by topic and partition.
  * Valid until the next call of kj_member_look, _join, _leave or _free by the owner (ticks leave it
  * alone). Also one that kj_member_missed(); kj_member_generation is of it from then on.

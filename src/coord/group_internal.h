@@ -64,6 +64,7 @@ struct kj_member {
     size_t assignment_count;
     struct kj_group_join_topic *topics; /* subscription as of the last join; likewise */
     size_t topic_count;
+    bool force;           /* the next join begins a rebalance in any case */
     bool topics_changed;  /* and the group does not know it yet */
     uint64_t topics_seen; /* catalog generation of their counts */
     /* the tick's */

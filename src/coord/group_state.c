@@ -517,7 +517,7 @@ int kj_group_join(struct kj_group *group, const struct kj_group_join *join)
     KJ_TRY(describe(group, join, id, &described, &counts_changed));
     if (member == NULL)
         return add_member(group, join, &described);
-    update_member(group, member, &described, counts_changed, join->now_ms);
+    update_member(group, member, &described, counts_changed || join->force, join->now_ms);
     return 0;
 }
 

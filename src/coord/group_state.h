@@ -138,6 +138,7 @@ struct kj_group_join {
     int32_t max_size;
     int64_t initial_delay_ms;
     int64_t now_ms;
+    bool force; /* a rebalance, even if nothing changed */
 };
 /* INCONSISTENT_GROUP_PROTOCOL, GROUP_MAX_SIZE_REACHED, UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID,
  * OUT_OF_MEMORY; the group is to be thrown away then, as it may know half of it. A static member

@@ -264,9 +264,9 @@ static void test_not_built(void **state)
     }
     assert_err(kaja_conf_set(conf, "transactional.id", "t"), KAJA_ERR_UNSUPPORTED_FEATURE);
     assert_true(detail_has("transactional.id: this is not built yet"));
-    assert_err(kaja_conf_set(conf, "exclude.internal.topics", "false"),
-               KAJA_ERR_UNSUPPORTED_FEATURE);
-    assert_ok(kaja_conf_set(conf, "exclude.internal.topics", "true"));
+    assert_err(kaja_conf_set(conf, "group.protocol", "consumer"), KAJA_ERR_UNSUPPORTED_FEATURE);
+    assert_err(kaja_conf_set(conf, "group.protocol", "classics"), KAJA_ERR_INVALID_CONFIG);
+    assert_ok(kaja_conf_set(conf, "group.protocol", "classic"));
     assert_err(kaja_conf_set(conf, "session.timeout.ms", "x"), KAJA_ERR_INVALID_CONFIG);
     assert_ok(kaja_conf_set(conf, "cleanup.policy", "compact"));
     assert_ok(kaja_conf_set(conf, "log.cleanup.policy", "delete, compact"));

@@ -469,6 +469,117 @@ static void test_pattern(void **state)
 
 /* A member of before commits as nobody's member afterwards; a cooperative one goes on without a topic
  * that was deleted while it gave another one up. */
+static void test_pattern_internal(void **state)
+{
+    (void)state;
+    const char *topic = NULL;
+    struct kaja_store *store = open_store(NULL);
+    struct kaja_consumer *a = open_consumer(
+        store, conf_of("group.id", "g", "exclude.internal.topics", "false", NULL));
+    assert_ok(kaja_admin_create_topic(store, "letters", 1, NULL));
+    assert_ok(kaja_consumer_subscribe_pattern(a, "__.*", NULL));
+    poll_until(a, 1, NULL, 0); /* the group itself makes it */
+    assert_int_equal(kaja_consumer_subscription(a, &topic, 1), 1);
+    assert_string_equal(topic, "__consumer_offsets");
+    assert_ok(kaja_consumer_subscribe_pattern(a, ".*", NULL));
+    poll_until(a, 2, NULL, 0);
+    assert_ok(kaja_consumer_close(a, 1000));
+    assert_ok(kaja_store_close(store));
+}
+
+static int32_t generation_of(struct kaja_consumer *consumer)
+{
+    struct kaja_group_metadata metadata;
+    assert_ok(kaja_consumer_group_metadata(consumer, &metadata));
+    return metadata.generation;
+}
+
+/* Of a leader, of another member, of either strategy. */
+static void test_enforce(void **state)
+{
+    (void)state;
+    static const char *const assignors[] = {"range", "cooperative-sticky"};
+    struct kaja_store *store = open_store(NULL);
+    assert_ok(kaja_admin_create_topic(store, "letters", 2, NULL));
+    for (int i = 0; i < 2; i++) {
+        struct told told;
+        struct kaja_rebalance_listener listener = listener_for(&told);
+        struct kaja_consumer *a = member(store, assignors[i]), *b = member(store, assignors[i]);
+        assert_err(kaja_consumer_enforce_rebalance(a), KAJA_ERR_STATE);
+        assert_ok(kaja_consumer_subscribe(a, letters, 1, NULL));
+        assert_ok(kaja_consumer_enforce_rebalance(a)); /* it will join anyway */
+        poll_until(a, 2, NULL, 0);
+        int32_t before = generation_of(a);
+        assert_ok(kaja_consumer_enforce_rebalance(a));
+        assert_ok(kaja_consumer_enforce_rebalance(a)); /* once is enough */
+        assert_int_equal(generation_of(a), before); /* not by itself */
+        poll_until(a, 2, NULL, 0);
+        assert_int_equal(generation_of(a), before + 1);
+        assert_ok(kaja_consumer_subscribe(b, letters, 1, &listener));
+        poll_until(a, 1, b, 1);
+        told.text[0] = '\0';
+        before = generation_of(a);
+        assert_ok(kaja_consumer_enforce_rebalance(b));
+        int64_t began = now_ms();
+        while (generation_of(a) == before || generation_of(b) == before) {
+            assert_true(now_ms() - began < 20000);
+            poll_once(a, 5);
+            poll_once(b, 5);
+        }
+        poll_until(a, 1, b, 1);
+        assert_told(&told, i == 0 ? "-1+1" : "+0");
+        assert_int_equal(generation_of(a), before + 1);
+        assert_ok(kaja_consumer_close(b, 1000));
+        assert_ok(kaja_consumer_close(a, 1000));
+    }
+    assert_err(kaja_consumer_enforce_rebalance(NULL), KAJA_ERR_INVALID_ARG);
+    assert_ok(kaja_store_close(store));
+}
+
+/* What a listener does to its partitions holds in the poll that it runs in, and after. */
+static bool pause_first(struct kaja_consumer *consumer, const struct kaja_topic_partition *at)
+{
+    int64_t lag;
+    if (at->partition == 0)
+        return kaja_consumer_pause(consumer, at->topic, 0) == 0;
+    return kaja_consumer_seek(consumer, at->topic, 1, 4) == 0 &&
+           kaja_consumer_lag(consumer, at->topic, 1, &lag) == 0 && lag == 1;
+}
+
+static void test_pause_inside(void **state)
+{
+    (void)state;
+    struct told told;
+    struct kaja_rebalance_listener listener = listener_for(&told);
+    struct kaja_store *store = open_store(NULL);
+    told.inside = pause_first;
+    assert_ok(kaja_admin_create_topic(store, "letters", 2, NULL));
+    send_records(store, "letters", 0, 5, 10, false, NULL);
+    send_records(store, "letters", 1, 5, 10, false, NULL);
+    struct kaja_consumer *a = open_consumer(
+        store, conf_of("group.id", "g", "auto.offset.reset", "earliest", NULL));
+    assert_ok(kaja_consumer_subscribe(a, letters, 1, &listener));
+    struct kaja_batch *batch = NULL;
+    struct kaja_record_view record;
+    assert_ok(kaja_consumer_poll(a, 1000, &batch));
+    assert_true(told.good);
+    assert_int_equal(kaja_batch_count(batch), 1);
+    assert_int_equal(kaja_batch_next(batch, &record), 1);
+    assert_int_equal(record.partition, 1);
+    assert_int_equal(record.offset, 4);
+    kaja_batch_release(batch);
+    assert_ok(kaja_consumer_poll(a, 20, &batch));
+    assert_int_equal(kaja_batch_count(batch), 0);
+    kaja_batch_release(batch);
+    assert_ok(kaja_consumer_resume(a, "letters", 0));
+    assert_ok(kaja_consumer_poll(a, 1000, &batch));
+    assert_int_equal(kaja_batch_count(batch), 5);
+    kaja_batch_release(batch);
+    told.inside = NULL; /* it runs once more at the close */
+    assert_ok(kaja_consumer_close(a, 1000));
+    assert_ok(kaja_store_close(store));
+}
+
 static void test_after(void **state)
 {
     (void)state;
@@ -502,13 +613,6 @@ static struct kaja_consumer *static_member(struct kaja_store *store, const char 
         open_consumer(store, conf_of("group.id", "g", "group.instance.id", instance, NULL));
     assert_ok(kaja_consumer_subscribe(consumer, letters, 1, listener));
     return consumer;
-}
-
-static int32_t generation_of(struct kaja_consumer *consumer)
-{
-    struct kaja_group_metadata metadata;
-    assert_ok(kaja_consumer_group_metadata(consumer, &metadata));
-    return metadata.generation;
 }
 
 /* Everybody gives back its share in the same rebalance, however soon the first of them joins the
@@ -717,12 +821,25 @@ static void test_waits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        test_in_dir(test_eager),   test_in_dir(test_cooperative), test_in_dir(test_positions_stay),
-        test_in_dir(test_inside),  test_in_dir(test_refused),     test_in_dir(test_max_size),
-        test_in_dir(test_pattern), test_in_dir(test_static),      test_in_dir(test_slow),
-        test_in_dir(test_static_passed_over), test_in_dir(test_static_unsubscribes),
-        test_in_dir(test_no_worker), test_in_dir(test_members),  test_in_dir(test_waits),
-        test_in_dir(test_after),   test_in_dir(test_give_back_together),
+        test_in_dir(test_eager),
+        test_in_dir(test_cooperative),
+        test_in_dir(test_positions_stay),
+        test_in_dir(test_pattern_internal),
+        test_in_dir(test_enforce),
+        test_in_dir(test_pause_inside),
+        test_in_dir(test_inside),
+        test_in_dir(test_refused),
+        test_in_dir(test_max_size),
+        test_in_dir(test_pattern),
+        test_in_dir(test_static),
+        test_in_dir(test_slow),
+        test_in_dir(test_static_passed_over),
+        test_in_dir(test_static_unsubscribes),
+        test_in_dir(test_no_worker),
+        test_in_dir(test_members),
+        test_in_dir(test_waits),
+        test_in_dir(test_after),
+        test_in_dir(test_give_back_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

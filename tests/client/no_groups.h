@@ -164,6 +164,12 @@ void kj_member_poll_enter(struct kj_member *member)
     abort();
 }
 
+void kj_member_force(struct kj_member *member)
+{
+    (void)member;
+    abort();
+}
+
 const char *kj_member_id(struct kj_member *member)
 {
     (void)member;

@@ -221,7 +221,7 @@ KAJA_API int kaja_consumer_commit(struct kaja_consumer *consumer,
                                   const struct kaja_committed_offset *offsets, size_t count,
                                   int64_t timeout_ms);
 
-/* How a commit went: 0 or an error of kaja_consumer_commit(). Must not use the consumer. */
+/* How a commit went: 0 or an error of kaja_consumer_commit(). Must not use the consumer (STATE). */
 typedef void kaja_commit_callback(void *arg, int error);
 
 /* The same, without waiting for the flush and without another try. The callback (NULL: none) runs

@@ -33,6 +33,7 @@ struct kj_consumer {
     kj_atomic_u64 busy;       /* INSIDE while a thread is; CALLING_OUT while the listener runs */
     _Atomic(const char *) caller; /* CALLING_OUT: the thread that may come in again */
     bool nested;                  /* it did */
+    _Atomic(const char *) inside; /* whose call it is; for what an error says */
     _Atomic uint32_t wakeups; /* raised by kj_consumer_wakeup() */
     uint32_t wakeups_seen;
     /* kj_consumer_descriptor() */
@@ -123,14 +124,18 @@ static _Thread_local char this_thread; /* its address names the thread */
 static int enter(struct kj_consumer *consumer)
 {
     uint64_t seen = IDLE;
-    if (kj_cas(&consumer->busy, &seen, INSIDE))
+    if (kj_cas(&consumer->busy, &seen, INSIDE)) {
+        atomic_store(&consumer->inside, &this_thread);
         return 0;
+    }
     if (seen == CALLING_OUT && atomic_load(&consumer->caller) == &this_thread) {
         consumer->nested = true;
         kj_store_release(&consumer->busy, INSIDE);
         return 0;
     }
-    return kj_err(KAJA_ERR_STATE, "another thread is using this consumer");
+    return kj_err(KAJA_ERR_STATE, atomic_load(&consumer->inside) == &this_thread
+                                      ? "a callback must not use its own consumer"
+                                      : "another thread is using this consumer");
 }
 
 /* Pairs with enter(): the next thread sees what this one did. */
@@ -140,6 +145,8 @@ static int leave(struct kj_consumer *consumer, int err)
     consumer->nested = false;
     if (!nested && consumer->watch_old && consumer->watch != NULL)
         watch_again(consumer);
+    if (!nested)
+        atomic_store(&consumer->inside, NULL);
     kj_store_release(&consumer->busy, nested ? CALLING_OUT : IDLE);
     return err;
 }

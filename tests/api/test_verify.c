@@ -635,6 +635,61 @@ static void test_beside_writer(void **state)
         fail_msg("after recovery: %s: %s", f.file, f.text);
 }
 
+/* Segments are replaced while they are read, again and again: nothing is called damage for it. */
+static void test_beside_cleaner(void **state)
+{
+    (void)state;
+    pid_t child = fork();
+    if (child == 0) {
+        struct kaja_store *store = open_store(conf_of("log.cleaner.backoff.ms", "1", NULL));
+        struct kaja_producer *producer;
+        struct kaja_conf *topic =
+            conf_of("cleanup.policy", "compact", "segment.bytes", "3000",
+                    "min.cleanable.dirty.ratio", "0.01", NULL);
+        struct kaja_conf *conf = conf_of("acks", "1", "batch.size", "500", NULL);
+        if (kaja_admin_create_topic(store, "t", 1, topic) != 0 ||
+            kaja_producer_open(store, conf, &producer) != 0)
+            _exit(1);
+        for (unsigned i = 0;; i++) {
+            struct kaja_record record = KAJA_RECORD_INIT;
+            char key[16];
+            record.topic = "t";
+            record.key = key;
+            record.key_bytes = (size_t)snprintf(key, sizeof key, "%u", i * i % 1009);
+            record.value = "some value or other";
+            record.value_bytes = 19;
+            if (kaja_producer_produce(producer, &record, NULL, NULL) != 0)
+                _exit(2);
+            if (i % 200 == 0 && kaja_producer_flush(producer, 20000) != 0)
+                _exit(3);
+        }
+    }
+    int good = 0;
+    char path[256];
+    path_of("kaja.cleaned", path);
+    for (int i = 0; i < 4000 && good < 60; i++) {
+        struct findings f;
+        memset(&f, 0, sizeof f);
+        if (access(path, F_OK) != 0 ||
+            kaja_verify(test_dir, NULL, found, &f, &f.result) != 0) {
+            usleep(5000); /* nothing was compacted yet */
+            continue;
+        }
+        if (f.count[KAJA_FINDING_DAMAGE] + f.count[KAJA_FINDING_INDEX] != 0)
+            fail_msg("%s: %s", f.file, f.text);
+        good++;
+        usleep(3000);
+    }
+    assert_int_equal(kill(child, 9), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_int_equal(good, 60);
+    struct kaja_store *store = open_store(NULL); /* recovers */
+    assert_ok(kaja_store_close(store));
+    struct findings f = verify(NULL);
+    if (f.result.damage != 0)
+        fail_msg("after recovery: %s: %s", f.file, f.text);
+}
+
 /* What Apache Kafka wrote: compacted logs, one of a running broker, one that was cut. */
 static void test_kafka(void **state)
 {
@@ -672,7 +727,7 @@ int main(void)
          test_in_dir(test_no_directory),
               test_in_dir(test_indexes),
         test_in_dir(test_index_at_recovery_point),
-        test_in_dir(test_foreign), test_in_dir(test_live),          test_in_dir(test_beside_writer),
+        test_in_dir(test_foreign), test_in_dir(test_live),          test_in_dir(test_beside_writer), test_in_dir(test_beside_cleaner),
         test_in_dir(test_kafka),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -562,6 +562,98 @@ static void no_memory(void **state)
     assert_int_equal(committed("g", "t", 0), 6);
 }
 
+/* --- compacted --- */
+
+static int small_segments(const struct kj_property *topic, size_t topic_count,
+                          const struct kj_property *directory, size_t directory_count,
+                          struct kj_log_config *ret_config)
+{
+    KJ_TRY(log_config(topic, topic_count, directory, directory_count, ret_config));
+    ret_config->segment_bytes = 65536;
+    return 0;
+}
+
+static struct kj_store *open_compacting(void)
+{
+    struct kj_store_options options = test_options(dir.path);
+    struct kj_store *ret = NULL;
+    options.rules.log_config = small_segments;
+    options.cleaner_enable = true;
+    options.cleaner_backoff_ms = 3600000;
+    options.cleaner_map_bytes = 1 << 20;
+    options.cleaner_microbytes_per_second = INT64_MAX;
+    assert_ok(kj_store_open(&options, &ret));
+    return ret;
+}
+
+static void housekeeping(void)
+{
+    struct kj_partition *partition;
+    assert_ok(kj_offset_store_partition(offsets, "g", false, &partition));
+    assert_ok(kj_store_flush(store, &partition, 1));
+    kj_shared_store(kj_shared_of(store), KJ_CONTROL_TASKS + (kj_word)KJ_TASK_CLEANER, 0);
+    do
+        (void)kj_store_run(store);
+    while (store->cleaner.state != KJ_CLEANER_WAITS);
+}
+
+/* However often few groups commit, __consumer_offsets has a few segments, and who follows it, or
+ * begins with it, knows each group's last offset. KJ_COMMITS: how many, a million in the long form.
+ * */
+static void stays_small(void **state)
+{
+    (void)state;
+    enum { GROUPS = 4, AT_A_TIME = 2000 };
+    int commits = test_number("KJ_COMMITS", 30000);
+    kj_offset_store_close(offsets);
+    assert_ok(kj_store_close(store));
+    store = open_compacting();
+    offsets = open_offsets(store, 1);
+    struct kj_store *other = open_compacting();
+    struct kj_offset_store *follower = open_offsets(other, 1);
+    struct kj_log_stats stats;
+    int64_t most = 0, last[GROUPS] = {0};
+    for (int i = 0; i < commits; i++) {
+        char group[8];
+        (void)snprintf(group, sizeof group, "g%d", i % GROUPS);
+        last[i % GROUPS] = i;
+        const struct kj_offset_item item = {.topic = "t", .leader_epoch = -1, .offset = i};
+        const struct kj_offset_commit commit = {.group_id = group, .items = &item, .count = 1};
+        struct kj_offset_ticket ticket;
+        assert_ok(kj_offset_store_commit(offsets, &commit, &ticket));
+        assert_ok(kj_offset_store_wait(offsets, &ticket));
+        if ((i + 1) % AT_A_TIME != 0)
+            continue;
+        housekeeping();
+        assert_ok(kj_log_get_stats(the_log(), &stats));
+        most = stats.bytes > most ? stats.bytes : most;
+        for (int g = 0; g < GROUPS; g++) {
+            (void)snprintf(group, sizeof group, "g%d", g);
+            assert_int_equal(committed_in(follower, group, "t", 0), last[g]);
+        }
+    }
+    print_message("%d commits, at most %lld bytes in segments of 65536\n", commits,
+                  (long long)most);
+    assert_true(kj_log_end(the_log()) >= commits);
+    assert_true(most < 4 * 65536);
+    assert_ok(kj_log_get_stats(the_log(), &stats));
+    assert_true(stats.segment_count < 8);
+    kj_offset_store_close(follower);
+    assert_ok(kj_store_close(other));
+    kj_offset_store_close(offsets);
+    assert_int_equal(count_events(store, KAJA_EVENT_BACKGROUND) + count_events(store,
+                                                                               KAJA_EVENT_DAMAGE),
+                                                                                   0);
+    assert_ok(kj_store_close(store));
+    store = open_late(false);
+    offsets = open_offsets(store, 1);
+    for (int g = 0; g < GROUPS; g++) {
+        char group[8];
+        (void)snprintf(group, sizeof group, "g%d", g);
+        assert_int_equal(committed(group, "t", 0), last[g]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -578,6 +670,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(damaged_batch, setup, teardown),
         cmocka_unit_test_setup_teardown(damaged_header, setup, teardown),
         cmocka_unit_test_setup_teardown(no_memory, setup, teardown),
+        cmocka_unit_test_setup_teardown(stays_small, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

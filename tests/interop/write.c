@@ -6,6 +6,7 @@
  *     append-time                 LogAppendTime
  *     shared                      batches of three processes, one after the other killed
  *     shortened                   records deleted up to an offset, and old segments by size
+ *     compacted                   by a round or more, tombstones among the records; every codec
  *
  * Random from KJ_SEED. The directory is closed cleanly at the end.
  */
@@ -61,6 +62,54 @@ static void fill(struct kaja_store *store, const char *topic, const char *codec,
     MUST(kaja_producer_close(producer, -1));
 }
 
+static uint64_t metric_of(struct kaja_store *store, const char *name)
+{
+    struct kaja_metric metrics[64];
+    size_t count = kaja_metrics(store, metrics, 64);
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(metrics[i].name, name) == 0)
+            return (uint64_t)metrics[i].value;
+    CHECK(false, "no metric %s", name);
+    return 0;
+}
+
+/* Every record has a key. Waits until each of the three partitions is compacted, twice: the second
+ * time small segments become larger ones. */
+static void fill_compacted(struct kaja_store *store, const char *const *codecs, size_t codec_count)
+{
+    struct rng rng = {seed + 77};
+    make_topic(store, "compacted", 3,
+               conf("cleanup.policy", "compact", "segment.bytes", "20000",
+                    "min.cleanable.dirty.ratio",
+                    "0.01", NULL));
+    for (size_t part = 0; part < 2; part++) {
+        for (size_t c = 0; c < codec_count; c++) {
+            struct kaja_producer *producer = open_producer(
+                store, conf("compression.type", codecs[c], "batch.size", "2000", NULL));
+            for (int i = 0; i < 1500; i++) {
+                struct kaja_record record = KAJA_RECORD_INIT;
+                char key[24], value[64];
+                record.topic = "compacted";
+                record.partition = i % 3;
+                record.timestamp = INT64_C(1700000000000) + i;
+                record.key = key;
+                record.key_bytes = (size_t)snprintf(key, sizeof key, "key-%u", rng_below(&rng, 60));
+                if (rng_below(&rng, 8) > 0) {
+                    record.value = value;
+                    record.value_bytes = (size_t)snprintf(value, sizeof value, "%s %d of part %zu",
+                                                          codecs[c], i, part);
+                }
+                MUST(kaja_producer_produce(producer, &record, NULL, NULL));
+            }
+            MUST(kaja_producer_close(producer, -1));
+        }
+        for (int i = 0; metric_of(store, "compactions") < 3 * (part + 1); i++) {
+            CHECK(i < 3000, "nothing was compacted");
+            nap_us(10000);
+        }
+    }
+}
+
 static void write_and_die(void *arg)
 {
     struct rng rng = {seed + (uint64_t) *(int *)arg};
@@ -81,7 +130,8 @@ int main(int argc, char **argv)
         die("write DIR");
     dir = argv[1];
     seed = begin(120);
-    struct kaja_store *store = open_store(dir, NULL);
+    struct kaja_store *store = open_store(dir, conf("log.cleaner.backoff.ms", "100", NULL));
+    fill_compacted(store, codecs, sizeof codecs / sizeof codecs[0]);
     for (size_t i = 0; i < sizeof codecs / sizeof codecs[0]; i++)
         fill(store, codecs[i], codecs[i], 3000, conf("segment.bytes", "30000", "retention.ms", "-1", NULL));
     fill(store, "append-time", "none", 500,

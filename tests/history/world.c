@@ -567,7 +567,8 @@ static void open_some_consumer(struct life *life, struct consumer *c)
 /* Alive, but it does not poll. */
 static void busy(struct life *life)
 {
-    for (int64_t until = now_ns() + (int64_t)(POLL_MS + draw(POLL_MS)) * MS; now_ns() < until;) {
+    for (int64_t until = now_ns() + (int64_t)(POLL_MS / 2 + draw(POLL_MS)) * MS;
+         now_ns() < until;) {
         sleep_ms(HEARTBEAT_MS);
         (void)kj_store_step(life->store); /* its failures are events, and tried again */
     }
@@ -612,8 +613,10 @@ static void some_op(struct life *life)
         sleep_ms((int64_t)draw(10));
     } else if (what < 87) {
         sleep_ms(SESSION_MS / 2 + (int64_t)draw(2 * SESSION_MS));
-    } else if (what < 89) {
+    } else if (what < 90) {
         busy(life);
+        if (chance(70)) /* what it had may be another's by now */
+            commit_sync(c);
     } else if (what < 93) {
         close_consumer(c);
     } else if (what < 94) {

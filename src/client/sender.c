@@ -441,21 +441,23 @@ static bool drain_some(struct kj_sender *sender, struct kj_accumulator *acc, boo
     return true;
 }
 
-/* Records may come as fast as the worker writes them, and without room prepared ahead of them each
- * write costs several times as much. */
+/* Records may come as fast as the worker writes them: it has other things to do, and without room
+ * prepared ahead of them each write costs several times as much. */
+enum { WORKER_APPENDS_MAX = 16, WORKER_NS_MAX = 5 * 1000 * 1000 };
 static bool others_turn(struct kj_sender *sender)
 {
     return sender->has_worker && kj_store_work_waits(sender->store);
 }
 
-static void drain(struct kj_sender *sender, struct kj_accumulator *acc, bool own_flush, bool worker)
+/* True: the worker has left something for its next turn. */
+static bool drain(struct kj_sender *sender, struct kj_accumulator *acc, bool own_flush, bool worker)
 {
-    bool poke = false;
+    bool poke = false, left = false;
     kj_lock_acquire(&acc->lock);
     if (!acc->draining) {
         acc->draining = true;
-        while (drain_some(sender, acc, own_flush) && !(worker && others_turn(sender)))
-            ;
+        for (int appends = 1; !left && drain_some(sender, acc, own_flush); appends++)
+            left = worker && (appends == WORKER_APPENDS_MAX || others_turn(sender));
         acc->draining = false;
         if (acc->closed.first != NULL || !own_flush)
             poke = kj_sender_list(sender, acc);
@@ -464,11 +466,12 @@ static void drain(struct kj_sender *sender, struct kj_accumulator *acc, bool own
     kj_lock_release(&acc->lock);
     if (poke)
         kj_sender_poke(sender, false);
+    return left;
 }
 
 void kj_sender_drain(struct kj_sender *sender, struct kj_accumulator *acc, bool own_flush)
 {
-    drain(sender, acc, own_flush, false);
+    (void)drain(sender, acc, own_flush, false);
 }
 
 /* --- flushing --- */
@@ -645,8 +648,7 @@ static int64_t append_ripe(struct kj_sender *sender, struct kj_accumulator *acc,
     kj_lock_release(&acc->lock);
     if (!due)
         return at == KJ_RIPE_NOW ? now + KJ_GROWING_LOOK_NS : at;
-    drain(sender, acc, false, sender->has_worker);
-    return others_turn(sender) ? now : now + KJ_GROWING_LOOK_NS;
+    return drain(sender, acc, false, sender->has_worker) ? now : now + KJ_GROWING_LOOK_NS;
 }
 
 int64_t kj_sender_work(struct kj_sender *sender)
@@ -687,11 +689,12 @@ static int64_t run(void *arg)
     tell_wakeup(sender);
     if (kj_store_gone(sender->store))
         kj_reports_moved(&sender->reports); /* polls end without a report */
+    int64_t until_ns = kj_mono_ns(sender->clock) + WORKER_NS_MAX;
     for (int i = 0; i < ROUNDS_MAX; i++) {
         /* Acquire: with a listing seen, memory that was wanted before it is seen to be wanted. */
         uint64_t listings = kj_load_acquire(&sender->listings);
         int64_t when = kj_sender_work(sender);
-        if (others_turn(sender))
+        if (others_turn(sender) || kj_mono_ns(sender->clock) > until_ns)
             break;
         if (listings != kj_load_relaxed(&sender->listings))
             continue;

@@ -319,7 +319,8 @@ static void flip(off_t pos)
 
 static void note_finding(void *arg, const struct kaja_finding *finding)
 {
-    if (finding->kind == KAJA_FINDING_DAMAGE && strstr(finding->file, "__consumer_offsets-0/"))
+    if ((finding->kind == KAJA_FINDING_DAMAGE || strstr(finding->file, ".damaged-") != NULL) &&
+        strstr(finding->file, "__consumer_offsets-0/") != NULL)
         ++*(int *)arg;
 }
 
@@ -373,7 +374,9 @@ static void damaged_offsets(void **state)
     findings = 0;
     assert_ok(kaja_store_close(store));
     assert_ok(kaja_verify(test_dir, NULL, note_finding, &findings, &result));
-    assert_int_equal(findings, 1); /* still there: nobody threw anything away */
+    /* Nobody threw anything away: its bytes are aside, and the gap is told unless a compaction has
+     * been there meanwhile. */
+    assert_in_range(findings, 1, 2);
     store = open_store(NULL);
 }
 

@@ -96,6 +96,7 @@ struct kj_store {
     kj_atomic_u64 busy_appends; /* that were put off */
     bool leaves_work;           /* each append does, until the tasks have run */
     kj_atomic_u64 work_waits;   /* appends since the tasks ran */
+    kj_atomic_u64 untasked;     /* appends since the tasks ran, whatever they leave */
     kj_atomic_u64 work_most;    /* the most of them */
     pthread_mutex_t flush_lock;
     kj_atomic_u64 metrics[KJ_METRIC_COUNT];
@@ -123,6 +124,7 @@ static int64_t fake_run(void *arg)
     }
     pthread_mutex_unlock(&store->lock);
     kj_store_release(&store->work_waits, 0);
+    kj_store_release(&store->untasked, 0);
     return when;
 }
 
@@ -397,10 +399,12 @@ int kj_partition_append(struct kj_partition *partition, struct kj_append_batch *
         kj_store_release(&log->end, log->end + (uint64_t)header.count);
     }
     pthread_mutex_unlock(&log->lock);
-    if (fake != NULL && fake->leaves_work) {
-        uint64_t waits = kj_fetch_add(&fake->work_waits, 1) + 1;
-        if (waits > fake->work_most)
-            fake->work_most = waits;
+    if (fake != NULL) {
+        uint64_t most = kj_fetch_add(&fake->untasked, 1) + 1;
+        if (most > fake->work_most)
+            fake->work_most = most;
+        if (fake->leaves_work)
+            kj_fetch_add(&fake->work_waits, 1);
     }
     kj_fetch_add(&log->inside, UINT64_MAX);
     return err;

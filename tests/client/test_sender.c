@@ -987,32 +987,37 @@ static void test_busy_partition(void **state)
 }
 
 /* A worker with a long queue before it stops between two appends for what they leave to be done, room
- * for the next ones above all; and comes back at once. */
+ * for the next ones above all, and comes back at once; and when its time is up, as there is housekeeping. */
 static void test_work_between_appends(void **state)
 {
     (void)state;
-    enum { RECORDS = 200 };
-    struct setup s;
-    struct seen seen = {.count = 0};
-    begin(&s, true, 1);
-    s.options.acks = 1;
-    s.options.batch_bytes = 100; /* a record each */
-    open_producer(&s);
-    struct kj_log *log = &s.topic->partitions[0].log;
-    struct kaja_record record = record_of(0, "xxxxxxxxxxxxxxxxxxxx", 20);
-    s.store->leaves_work = true;
-    kj_store_release(&s.store->hold, 1);
-    assert_ok(kj_producer_produce(s.producer, &record, note, &seen));
-    while (kj_load_acquire(&log->inside) == 0) /* the worker is; so it is the one that appends */
-        fake_sleep_us(100);
-    for (int i = 1; i < RECORDS; i++)
+    enum { RECORDS = 200, MANY = 1600 };
+    for (int leaves = 0; leaves < 2; leaves++) {
+        struct setup s;
+        struct seen seen = {.count = 0};
+        uint64_t records = leaves ? RECORDS : MANY;
+        begin(&s, true, 1);
+        s.options.acks = 1;
+        s.options.batch_bytes = 100; /* a record each */
+        open_producer(&s);
+        struct kj_log *log = &s.topic->partitions[0].log;
+        struct kaja_record record = record_of(0, "xxxxxxxxxxxxxxxxxxxx", 20);
+        s.store->leaves_work = leaves != 0;
+        s.store->append_us = leaves ? 0 : 500;
+        kj_store_release(&s.store->hold, 1);
         assert_ok(kj_producer_produce(s.producer, &record, note, &seen));
-    kj_store_release(&s.store->hold, 0);
-    wait_for_reports(&s, &seen, RECORDS, kj_mono_ns(&kj_clock_system) + 10000000000);
-    assert_int_equal(seen.count, RECORDS);
-    assert_true(log->appends > 2);
-    assert_in_range(s.store->work_most, 1, 3); /* this thread may append too, while it polls */
-    finish(&s);
+        while (kj_load_acquire(&log->inside) == 0) /* the worker is; so it is the one that appends */
+            fake_sleep_us(100);
+        for (uint64_t i = 1; i < records; i++)
+            assert_ok(kj_producer_produce(s.producer, &record, note, &seen));
+        kj_store_release(&s.store->hold, 0);
+        wait_for_reports(&s, &seen, records, kj_mono_ns(&kj_clock_system) + 20000000000);
+        assert_int_equal(seen.count, records);
+        assert_true(log->appends > 2);
+        /* This thread may append too, while it polls. */
+        assert_in_range(s.store->work_most, 1, leaves ? 3 : 40);
+        finish(&s);
+    }
 }
 
 /* A wait between two tries does not outlast delivery.timeout.ms. */

@@ -468,6 +468,7 @@ static void test_final_error(void **state)
 struct sleeper {
     struct setup *s;
     int (*call)(struct setup *s);
+    kj_atomic_u64 begun;
     int err;
     int64_t ended_ns;
 };
@@ -475,6 +476,7 @@ struct sleeper {
 static void *run_sleeper(void *arg)
 {
     struct sleeper *sleeper = arg;
+    kj_store_release(&sleeper->begun, 1);
     sleeper->err = sleeper->call(sleeper->s);
     sleeper->ended_ns = kj_mono_ns(&kj_clock_system);
     return NULL;
@@ -541,6 +543,9 @@ static void test_wakeup(void **state)
             sleepers[t] = (struct sleeper){.s = &s, .call = calls[i / 2]};
             assert_int_equal(pthread_create(&threads[t], NULL, run_sleeper, &sleepers[t]), 0);
         }
+        for (int t = 0; t < 2; t++)
+            while (kj_load_acquire(&sleepers[t].begun) == 0)
+                fake_sleep_us(1000);
         fake_sleep_us(50000);
         woken_by_signal = s.producer;
         signal(SIGUSR1, wake_on_signal);

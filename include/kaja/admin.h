@@ -213,11 +213,11 @@ KAJA_API int kaja_admin_alter_group_offsets(struct kaja_store *store, const char
                                             const struct kaja_committed_offset *offsets,
                                             size_t count);
 
-/* Forgets some offsets of a group without members (topic and partition count); those that are not
- * there are passed over. Kafka: deleteConsumerGroupOffsets(), which also takes groups with members
- * that do not read the topic.
- * Errors: NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND, INVALID_GROUP_ID, INVALID_ARG, LOCK_TIMED_OUT,
- * POISONED, writing. Threads: any. Blocks: for a lock and a flush. */
+/* Forgets some offsets of a group (topic and partition count), all or none; those that are not
+ * there are passed over. Members of the group must not subscribe to the topics. Kafka:
+ * deleteConsumerGroupOffsets().
+ * Errors: GROUP_SUBSCRIBED_TO_TOPIC, GROUP_ID_NOT_FOUND, INVALID_GROUP_ID, INVALID_ARG,
+ * LOCK_TIMED_OUT, POISONED, writing. Threads: any. Blocks: for a lock and a flush. */
 KAJA_API int kaja_admin_delete_group_offsets(struct kaja_store *store, const char *group_id,
                                              const struct kaja_topic_partition *partitions,
                                              size_t count);

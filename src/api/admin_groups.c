@@ -248,23 +248,22 @@ int kaja_admin_group_offsets(struct kaja_store *store, const char *group_id,
     return 0;
 }
 
-/* --- changes: of groups without members --- */
+/* --- changes: of groups without members, or of what their members do not read --- */
 
 typedef int change_fn(struct kj_offset_store *offsets, const struct kj_offset_commit *change,
                       struct kj_offset_ticket *ret_ticket);
 
-static int change(struct kaja_store *store, const char *group_id,
-                  const struct kj_offset_item *items, size_t count, change_fn *function)
+static struct kj_commit_as nobody_of(struct kaja_store *store, const char *group_id)
 {
-    struct kj_commit_as as = {.groups = store->groups, .group_id = group_id, .generation = -1};
-    const struct kj_offset_commit commit = {.group_id = group_id,
-                                            .items = items,
-                                            .count = count,
-                                            .durable = true,
-                                            .check = kj_group_check_empty,
-                                            .check_arg = &as};
+    return (struct kj_commit_as){.groups = store->groups, .group_id = group_id, .generation = -1};
+}
+
+/* check and its arg come in *commit. */
+static int change(struct kaja_store *store, struct kj_offset_commit *commit, change_fn *function)
+{
     struct kj_offset_ticket ticket;
-    KJ_TRY(function(store->offsets, &commit, &ticket));
+    commit->durable = true;
+    KJ_TRY(function(store->offsets, commit, &ticket));
     return kj_offset_store_wait(store->offsets, &ticket);
 }
 
@@ -311,7 +310,13 @@ int kaja_admin_alter_group_offsets(struct kaja_store *store, const char *group_i
                                            .leader_epoch = offsets[i].leader_epoch,
                                            .offset = offsets[i].offset,
                                            .metadata = offsets[i].metadata};
-    int err = change(store, group_id, items, count, kj_offset_store_commit);
+    struct kj_commit_as as = nobody_of(store, group_id);
+    struct kj_offset_commit commit = {.group_id = group_id,
+                                      .items = items,
+                                      .count = count,
+                                      .check = kj_group_check_empty,
+                                      .check_arg = &as};
+    int err = change(store, &commit, kj_offset_store_commit);
     kj_free(items);
     return err;
 }
@@ -325,12 +330,23 @@ int kaja_admin_delete_group_offsets(struct kaja_store *store, const char *group_
     for (size_t i = 0; i < count; i++)
         KJ_TRY(check_place(partitions[i].topic, partitions[i].partition, i));
     struct kj_offset_item *items = kj_alloc_zero(count, sizeof *items);
-    if (items == NULL)
-        return kj_err_oom("offsets");
-    for (size_t i = 0; i < count; i++)
+    const char **topics = kj_alloc_zero(count, sizeof *topics);
+    int err = items == NULL || topics == NULL ? kj_err_oom("offsets") : 0;
+    for (size_t i = 0; i < count && err == 0; i++) {
         items[i] = (struct kj_offset_item){.topic = partitions[i].topic,
                                            .partition = partitions[i].partition};
-    int err = change(store, group_id, items, count, kj_offset_store_delete);
+        topics[i] = partitions[i].topic;
+    }
+    struct kj_group_unread unread = {
+        .as = nobody_of(store, group_id), .topics = topics, .topic_count = count};
+    struct kj_offset_commit commit = {.group_id = group_id,
+                                      .items = items,
+                                      .count = count,
+                                      .check = kj_group_check_unread,
+                                      .check_arg = &unread};
+    if (err == 0)
+        err = change(store, &commit, kj_offset_store_delete);
+    kj_free(topics);
     kj_free(items);
     return err;
 }
@@ -338,5 +354,8 @@ int kaja_admin_delete_group_offsets(struct kaja_store *store, const char *group_
 int kaja_admin_delete_group(struct kaja_store *store, const char *group_id)
 {
     KJ_TRY(check(store, group_id));
-    return change(store, group_id, NULL, 0, kj_offset_store_delete);
+    struct kj_commit_as as = nobody_of(store, group_id);
+    struct kj_offset_commit commit = {
+        .group_id = group_id, .check = kj_group_check_empty, .check_arg = &as};
+    return change(store, &commit, kj_offset_store_delete);
 }

@@ -52,17 +52,23 @@ static bool has_members(void *arg, const char *group_id)
     return has;
 }
 
+static bool has_reader(const struct kj_group *group, const char *topic)
+{
+    for (size_t i = 0; i < group->member_count; i++) {
+        const struct kj_group_member *member = &group->members[i];
+        for (size_t k = 0; k < member->topic_count; k++)
+            if (strcmp(group->topics[member->topics[k]].name, topic) == 0)
+                return true;
+    }
+    return false;
+}
+
 static bool subscribes(void *arg, const char *group_id, const char *topic)
 {
     struct kj_group *group;
-    bool found = false;
     if (!live(arg, group_id, &group))
         return true;
-    for (size_t i = 0; group != NULL && i < group->member_count && !found; i++) {
-        const struct kj_group_member *member = &group->members[i];
-        for (size_t k = 0; k < member->topic_count && !found; k++)
-            found = strcmp(group->topics[member->topics[k]].name, topic) == 0;
-    }
+    bool found = group != NULL && has_reader(group, topic);
     kj_group_free(group);
     return found;
 }
@@ -781,6 +787,21 @@ int kj_group_check_empty(void *arg)
     if (group != NULL && group->member_count > 0)
         err = kj_err(KAJA_ERR_NON_EMPTY_GROUP, "group %s has %zu members", as->group_id,
                      group->member_count);
+    kj_group_free(group);
+    return err;
+}
+
+int kj_group_check_unread(void *arg)
+{
+    const struct kj_group_unread *unread = arg;
+    struct kj_group *group;
+    KJ_TRY(group_now(&unread->as, true, &group));
+    int err = 0;
+    for (size_t i = 0; group != NULL && i < unread->topic_count && err == 0; i++)
+        if (has_reader(group, unread->topics[i]))
+            err = kj_err(KAJA_ERR_GROUP_SUBSCRIBED_TO_TOPIC,
+                         "members of group %s subscribe to topic %s: its offsets stay",
+                         unread->as.group_id, unread->topics[i]);
     kj_group_free(group);
     return err;
 }

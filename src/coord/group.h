@@ -198,6 +198,14 @@ void kj_member_commit_as(struct kj_member *member, struct kj_commit_as *ret_as);
 int kj_group_check_commit(void *arg);
 /* The same for what needs an empty group (delete, reset of offsets): NON_EMPTY_GROUP. */
 int kj_group_check_empty(void *arg);
+/* The same for offsets that are forgotten: no member may subscribe to their topics.
+ * GROUP_SUBSCRIBED_TO_TOPIC. Kafka: OffsetDelete. */
+struct kj_group_unread {
+    struct kj_commit_as as;
+    const char *const *topics;
+    size_t topic_count;
+};
+int kj_group_check_unread(void *arg);
 
 /* --- looking at groups from outside --- */
 

@@ -99,6 +99,29 @@ static void not_a_member(void **state)
     assert_ok(kaja_consumer_close(member, 0));
 }
 
+/* Offsets of a group with members go only where nobody reads, and then all or none. */
+static void forgetting_what_is_read(void **state)
+{
+    (void)state;
+    const struct kaja_committed_offset both[] = {{"t", 0, -1, 7, NULL}, {"old", 0, -1, 5, NULL}};
+    const struct kaja_topic_partition places[] = {{"old", 0, 0}, {"t", 0, 0}};
+    struct kaja_consumer *member = in_group("g");
+    assert_ok(kaja_admin_create_topic(store, "old", 1, NULL));
+    assert_ok(kaja_admin_alter_group_offsets(store, "g", both, 2));
+    assert_ok(kaja_consumer_subscribe(member, topics, 1, NULL));
+    while (kaja_consumer_assignment(member, NULL, 0) != 2)
+        (void)poll_count(member, 10);
+    assert_err(kaja_admin_delete_group_offsets(store, "g", places, 2),
+               KAJA_ERR_GROUP_SUBSCRIBED_TO_TOPIC);
+    assert_true(detail_has("topic t"));
+    assert_int_equal(committed("g"), KAJA_OFFSET_NONE); /* there are two still */
+    assert_ok(kaja_admin_delete_group_offsets(store, "g", places, 1));
+    assert_int_equal(committed("g"), 7);
+    assert_ok(kaja_consumer_close(member, 1000));
+    assert_ok(kaja_admin_delete_group_offsets(store, "g", places, 2));
+    assert_int_equal(committed("g"), KAJA_OFFSET_NONE);
+}
+
 /* --- positions that are not there --- */
 
 static void out_of_range(void **state)
@@ -385,7 +408,8 @@ static void damaged_offsets(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        test_scene(not_a_member),   test_scene(out_of_range), test_scene(inside_a_callback),
+        test_scene(not_a_member),   test_scene(forgetting_what_is_read),
+        test_scene(out_of_range),   test_scene(inside_a_callback),
         test_scene(deleted_in_use), test_scene(odd_names),    test_scene(beyond_limits),
         test_scene(damaged_offsets),
     };

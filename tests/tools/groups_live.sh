@@ -121,7 +121,7 @@ want_rc 1
 want_err "* Group 'g' could not be deleted due to"
 g --delete-offsets --group g --topic orders
 want_rc 1
-want_err 'NON_EMPTY_GROUP'
+want_err 'GROUP_SUBSCRIBED_TO_TOPIC'
 
 # A killed one is missed at once; an instance id has a column of its own.
 kill -KILL "$two"

@@ -15,8 +15,8 @@
 
 enum { READ_BYTES = 1 << 20 };
 
-/* Tombstones leave a compacted log after delete.retention.ms (a day by default): who did not look
- * for half of that begins anew. */
+/* A read-only handle may not hear of a compaction. Tombstones leave a log after delete.retention.ms
+ * (a day by default): who did not look for half of that begins anew. */
 static const int64_t follow_max_ns = INT64_C(12) * 3600 * 1000000000;
 
 /* Expiry did not get a lock: it tries again behind this. */
@@ -313,13 +313,13 @@ static void begin_anew(struct kj_offset_part *part, int64_t start)
     part->next = start;
 }
 
-int kj_offset_follow(struct kj_offset_part *part)
+static int follow_once(struct kj_offset_part *part, struct kj_log *log)
 {
-    struct kj_log *log = kj_partition_log(atomic_load(&part->partition));
     int64_t end = kj_log_end(log), start = kj_log_start(log);
     int64_t now = kj_mono_ns(part->offsets->clock);
     /* Behind the end: what a read-only handle saw of a writer that a power cut took. */
-    if (part->next < start || part->next > end || now - part->followed_ns > follow_max_ns)
+    if (part->next < start || part->next > end || part->next < kj_log_cleaned(log) ||
+        now - part->followed_ns > follow_max_ns)
         begin_anew(part, start);
     while (part->next < end) {
         struct kj_log_read read = {0};
@@ -344,6 +344,20 @@ int kj_offset_follow(struct kj_offset_part *part)
     }
     part->followed_ns = now;
     return 0;
+}
+
+/* Where compaction may have been since, tombstones may be gone that what is in the map would need:
+ * whoever has not come so far begins anew, and so does whoever it overtook. */
+int kj_offset_follow(struct kj_offset_part *part)
+{
+    struct kj_log *log = kj_partition_log(atomic_load(&part->partition));
+    for (;;) {
+        int64_t cleaned = kj_log_cleaned(log);
+        KJ_TRY(follow_once(part, log));
+        if (kj_log_cleaned(log) == cleaned)
+            return 0;
+        part->next = -1;
+    }
 }
 
 /* --- looking --- */

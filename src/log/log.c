@@ -178,6 +178,14 @@ void kj_log_set_cleaned(struct kj_log *log, int64_t offset)
     kj_log_raise_word(log, KJ_SLOT_CLEANED, offset);
 }
 
+/* The word may say "unknown"; the active segment was never cleaned. */
+int64_t kj_log_cleaned(struct kj_log *log)
+{
+    int64_t cleaned = (int64_t)kj_log_word(log, KJ_SLOT_CLEANED);
+    int64_t active = (int64_t)kj_log_word(log, KJ_SLOT_ACTIVE_BASE);
+    return cleaned < active ? cleaned : active;
+}
+
 int kj_scan_too_far(struct kj_log *log, const struct kj_scan *scan, const struct kj_batch *batch,
                     int64_t base_offset)
 {

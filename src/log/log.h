@@ -123,6 +123,8 @@ int kj_log_load(struct kj_log *log, int64_t recovery_point, int64_t log_start);
  * known to all handles. What keeps it is the caller's (store/checkpoints.c): on disk before
  * kj_log_clean() changes a file. Where the words are the log's own, before kj_log_load(). */
 void kj_log_set_cleaned(struct kj_log *log, int64_t offset);
+/* Below it records may have been taken away; 0: none was. Raised before the first one goes. */
+int64_t kj_log_cleaned(struct kj_log *log);
 /* After an unclean stop, by the first opener alone: design 2.5. */
 int kj_log_recover(struct kj_log *log, int64_t recovery_point, int64_t log_start);
 

@@ -6,6 +6,7 @@
 
 #include "coord/offset_store.h"
 #include "record/coord_record.h"
+#include "store/internal.h"
 
 static struct temp_dir dir;
 static struct kj_store *store;
@@ -654,6 +655,63 @@ static void stays_small(void **state)
     }
 }
 
+static int compacting_rules(const struct kj_property *topic, size_t topic_count,
+                            const struct kj_property *directory, size_t directory_count,
+                            struct kj_log_config *ret_config)
+{
+    KJ_TRY(log_config(topic, topic_count, directory, directory_count, ret_config));
+    ret_config->segment_bytes = 700;
+    ret_config->delete_retention_ms = 1000;
+    ret_config->min_cleanable_ppm = 0;
+    return 0;
+}
+
+static void clean(struct kj_store *in)
+{
+    kj_shared_store(kj_shared_of(in), KJ_CONTROL_TASKS + (kj_word)KJ_TASK_CLEANER, 0);
+    for (int i = 0; i < 1000; i++) {
+        (void)kj_store_run(in);
+        if (in->cleaner.state == KJ_CLEANER_WAITS)
+            return;
+    }
+    fail_msg("it is cleaned for ever");
+}
+
+/* A tombstone that one handle did not read in time is no reason to go on with what it deleted. */
+static void tombstone_gone(void **state)
+{
+    (void)state;
+    struct kj_store_options options = test_options(dir.path);
+    struct kj_store *other = NULL;
+    options.clock = &late_clock;
+    options.rules.log_config = compacting_rules;
+    options.cleaner_enable = true;
+    options.cleaner_backoff_ms = 3600000;
+    options.cleaner_map_bytes = 1 << 20;
+    options.cleaner_microbytes_per_second = INT64_MAX;
+    assert_ok(kj_store_open(&options, &other));
+    struct kj_offset_store *idle = offsets, *theirs = open_offsets(other, 1);
+    assert_ok(commit_checked(theirs, "g", "t", 0, 5, NULL, NULL));
+    assert_ok(commit_checked(theirs, "g", "t", 1, 6, NULL, NULL));
+    assert_int_equal(committed_in(idle, "g", "t", 0), 5);
+    const struct kj_offset_item gone = {.topic = "t", .partition = 0};
+    offsets = theirs;
+    assert_ok(delete_of("g", &gone, 1));
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 20; i++)
+            assert_ok(commit_checked(theirs, "g", "t", 1, i, NULL, NULL));
+        clean(other);
+        wall_ms += 5000;
+    }
+    assert_true(kj_store_metric(other, KJ_METRIC_COMPACTIONS) >= 2);
+    assert_int_equal(committed_in(theirs, "g", "t", 0), -1);
+    offsets = idle;
+    assert_int_equal(committed_in(idle, "g", "t", 1), 19);
+    assert_int_equal(committed_in(idle, "g", "t", 0), -1);
+    kj_offset_store_close(theirs);
+    assert_ok(kj_store_close(other));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -670,6 +728,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(damaged_batch, setup, teardown),
         cmocka_unit_test_setup_teardown(damaged_header, setup, teardown),
         cmocka_unit_test_setup_teardown(no_memory, setup, teardown),
+        cmocka_unit_test_setup_teardown(tombstone_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(stays_small, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

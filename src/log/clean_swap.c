@@ -205,7 +205,8 @@ int kj_clean_swap(struct kj_clean *clean, const struct kj_clean_group *group, in
     *ret_done = false;
     int err = kj_log_lock_within(log, false, wait_ns, kj_mono_ns(log->env->clock));
     if (err == 0) {
-        *ret_done = unchanged(log, group);
+        /* Without the new file nothing would be put into the place of what goes. */
+        *ret_done = unchanged(log, group) && exists(log, KJ_FILE_LOG, base, ".cleaned");
         if (*ret_done)
             err = swap(log, base, group->segments[group->count - 1].next_offset);
         kj_log_unlock(log);

@@ -94,6 +94,10 @@ static int put_batch(struct kj_clean_output *output, const struct kj_batch *batc
                      const uint8_t *bytes)
 {
     size_t len = kj_batch_bytes(batch);
+    /* A delete horizon or another compression may make a batch longer. */
+    if (output->indexer.tail.pos + (int64_t)len > INT32_MAX)
+        return kj_err(KAJA_ERR_RECORD_TOO_LARGE, "segment %lld would be longer than %d bytes",
+                      (long long)output->base_offset, INT32_MAX);
     KJ_TRY(kj_buffer_reserve(&output->out, output->out.len + len));
     memcpy(output->out.bytes + output->out.len, bytes, len);
     output->out.len += len;

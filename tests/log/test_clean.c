@@ -573,6 +573,43 @@ static void test_bounds(void **state)
     fixture_end(&fixture);
 }
 
+/* Who takes the .cleaned files away takes no record with them. */
+static void test_files_gone(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct handle h;
+    struct kj_clean clean;
+    struct kj_clean_group group;
+    struct kj_clean_txns txns = {0};
+    bool done;
+    begin_compacted(&fixture);
+    fixture.config.segment_bytes = 400;
+    fixture_create_files(&fixture);
+    handle_open(&h, &fixture, true);
+    assert_ok(kj_log_load(h.log, 0, 0));
+    fill(&h, 100, 100);
+    fixture.config.segment_bytes = 4000;
+    kj_log_set_config(h.log, &fixture.config);
+    char *before = read_all(h.log);
+    assert_ok(kj_clean_begin(h.log, 0, 0, &clean));
+    assert_ok(kj_clean_keys(&clean, 1 << 20));
+    kj_clean_next_group(&clean, 0, &group);
+    assert_true(group.count > 1);
+    assert_ok(kj_clean_write(&clean, &txns, &group));
+    assert_ok(kj_clean_discard(h.log, 0));
+    assert_ok(kj_clean_swap(&clean, &group, 0, &done));
+    assert_false(done);
+    char *after = read_all(h.log);
+    assert_string_equal(before, after);
+    free(before);
+    free(after);
+    kj_clean_txns_free(&txns);
+    kj_clean_free(&clean);
+    handle_close(&h);
+    fixture_end(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -586,6 +623,7 @@ int main(void)
         cmocka_unit_test(test_damage),
         cmocka_unit_test(test_lying_txn_index),
         cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_files_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -112,9 +112,10 @@ static int swap_group(struct kj_clean_round *round, const struct kj_log_cleaning
     struct kj_clean *clean = &round->clean;
     bool done;
     if (!round->begun) {
-        kj_log_set_cleaned(clean->log, clean->end);
+        /* The segment that `end` lies in is written anew as a whole. */
+        kj_log_set_cleaned(clean->log, clean->uncleanable);
         if (cleaning->begin != NULL)
-            KJ_TRY(cleaning->begin(cleaning->arg, clean->end));
+            KJ_TRY(cleaning->begin(cleaning->arg, clean->uncleanable));
         round->begun = true;
     }
     KJ_TRY(kj_clean_swap(clean, &round->group, cleaning->wait_ns, &done));

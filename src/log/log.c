@@ -742,6 +742,14 @@ static int stats_once(struct kj_log *log, struct kj_log_stats *ret_stats)
     return 0;
 }
 
+size_t kj_log_segment_count(struct kj_log *log)
+{
+    kj_lock_acquire(&log->segments_lock);
+    size_t count = log->segment_count;
+    kj_lock_release(&log->segments_lock);
+    return count;
+}
+
 int kj_log_get_stats(struct kj_log *log, struct kj_log_stats *ret_stats)
 {
     for (int tries = 1;; tries++) {

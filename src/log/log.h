@@ -319,6 +319,8 @@ struct kj_log_stats {
     int32_t segment_count;
 };
 int kj_log_get_stats(struct kj_log *log, struct kj_log_stats *ret_stats);
+/* As this handle listed them last; looks at no file. */
+size_t kj_log_segment_count(struct kj_log *log);
 
 /* The slot's id differs from the log's: the topic was deleted (and perhaps made anew). */
 bool kj_log_stale(struct kj_log *log);

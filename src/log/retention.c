@@ -112,9 +112,14 @@ static int qualifies(struct kj_log *log, struct kj_segment *segment, int64_t nex
 
 static int find_new_start(struct kj_log *log, struct pass *pass)
 {
-    struct kj_log_stats stats;
-    KJ_TRY(kj_log_get_stats(log, &stats));
-    pass->excess = stats.bytes - log->config.retention_bytes;
+    /* All sizes are looked at only where there is a limit: each roll comes here. */
+    if (log->config.cleanup_delete && log->config.retention_bytes >= 0) {
+        struct kj_log_stats stats;
+        KJ_TRY(kj_log_get_stats(log, &stats));
+        pass->excess = stats.bytes - log->config.retention_bytes;
+    } else {
+        KJ_TRY(kj_segments_refresh(log));
+    }
     int64_t find = INT64_MIN;
     for (;;) {
         int64_t next;

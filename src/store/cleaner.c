@@ -176,9 +176,10 @@ static void look_at(struct kj_store *store, const struct kj_catalog_topic *topic
     int err = kj_slot_borrow(store, cleaner->catalog, topic, partition, &borrowed);
     if (err == 0) {
         err = load(store, &borrowed);
+        int64_t log_start = err == 0 ? kj_log_start(borrowed.log) : INT64_MAX;
         if (err == 0)
             err = kj_log_dirt(borrowed.log, first_dirty, &dirt);
-        bool moved = err != 0 && kj_log_start(borrowed.log) > dirt.first_dirty;
+        bool moved = err != 0 && kj_log_start(borrowed.log) > log_start;
         kj_borrowed_return(&borrowed);
         if (err != 0)
             failed(store, err, topic, partition, moved);

@@ -15,18 +15,16 @@ enum { ROUND_PARTITIONS = 64, ROUND_NS = 5000000 };
 
 void kj_retain_log(struct kj_store *store, struct kj_log *log, const char *topic, int32_t partition)
 {
-    struct kj_log_stats before = {0}, after = {0};
     int64_t freed = 0;
-    int err = kj_log_get_stats(log, &before);
-    if (err == 0)
-        err = kj_log_retain(log, &freed);
+    size_t before = kj_log_segment_count(log);
+    int err = kj_log_retain(log, &freed);
     if (err == 0 && freed > 0) {
+        size_t after = kj_log_segment_count(log);
+        bool rolled = kj_log_start(log) == kj_log_end(log); /* all went, a new one came */
         kj_space_add(store, -freed);
         kj_store_metric_add(store, KJ_METRIC_RETENTION_BYTES, (uint64_t)freed);
-        if (kj_log_get_stats(log, &after) == 0 && after.segment_count <= before.segment_count)
-            kj_store_metric_add(
-                store, KJ_METRIC_SEGMENTS_DELETED,
-                (uint64_t)(before.segment_count - after.segment_count + (after.bytes == 0)));
+        if (after <= before)
+            kj_store_metric_add(store, KJ_METRIC_SEGMENTS_DELETED, before - after + rolled);
     }
     /* A topic that was deleted meanwhile needs no retention; where somebody appends all the time,
      * or is stopped in the middle of it, the next pass will come. */

@@ -660,8 +660,10 @@ static void test_beside_cleaner(void **state)
             record.value_bytes = 19;
             if (kaja_producer_produce(producer, &record, NULL, NULL) != 0)
                 _exit(2);
-            if (i % 200 == 0 && kaja_producer_flush(producer, 20000) != 0)
+            if (i % 50 == 0 && kaja_producer_flush(producer, 20000) != 0)
                 _exit(3);
+            if (i % 50 == 0)
+                usleep(10000); /* many a segment a second, and time to compact them */
         }
     }
     int good = 0;

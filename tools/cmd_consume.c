@@ -211,7 +211,8 @@ static bool is_back_at(const struct session *s, const struct kaja_record_view *r
            position <= record->offset;
 }
 
-/* In a group: what was polled but not shown is not committed; the position goes back to it. */
+/* In a group: what was polled but not shown is not committed; the position goes back to it, the
+ * first of each partition that the batch has left. */
 static void give_back(struct session *s, struct kaja_batch *batch)
 {
     struct kaja_record_view record;
@@ -301,12 +302,17 @@ static int pump(struct session *s)
         size_t got = kaja_batch_count(batch);
         if (got > 0) {
             int status = show(s, batch);
+            /* The next poll may commit: what cannot be written stays the group's. */
+            if (s->grouped)
+                flush(s);
+            if (s->grouped && s->out.error != 0)
+                kaja_batch_rewind(batch);
             give_back(s, batch);
             kaja_batch_release(batch);
             if (status != 0)
                 return status;
             last_record_ns = kj_now_ns();
-            if (s->show_terminal)
+            if (s->show_terminal && !s->grouped)
                 flush(s);
         } else {
             kaja_batch_release(batch);

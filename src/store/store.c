@@ -99,7 +99,7 @@ static int open_root(struct kj_store *store)
         return kj_err(KAJA_ERR_NO_DIRECTORY, "there is no kaja directory at %s", options->path);
     if (os == ENOTDIR)
         return kj_err(KAJA_ERR_NOT_KAJA, "%s is not a directory", options->path);
-    if (os == ENOSYS || os == EPERM)
+    if ((os == ENOSYS || os == EPERM) && options->backend == KJ_IO_URING)
         return kj_err(
             KAJA_ERR_INVALID_CONFIG,
             "kaja.io.backend asks for io_uring, which this system refuses; use auto or posix");

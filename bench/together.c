@@ -7,12 +7,14 @@
  *   many threads with one producer into one partition       beside one thread
  *   two processes into one partition, and into one each      beside one process
  *   a group of two processes reading                         beside a group of one
+ *     and processes that only map the same files and add them up: what the memory allows
  *
  * acks=1. The same number of records in all; two of anything can at best take half the time, and
  * only where there are two processors. --pin 1 gives each process a processor of its own.
  */
 #include "bench.h"
 
+#include <glob.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -261,6 +263,37 @@ static void read_process(int number, int count)
     bench_ok(kaja_store_close(store), "close");
 }
 
+/* The roof of both: the same files, mapped anew and added up word by word, and nothing else. */
+static void touch_process(int number, int count)
+{
+    char pattern[800];
+    ready();
+    for (int p = number; p < PARTITIONS; p += count) {
+        glob_t found;
+        (void)snprintf(pattern, sizeof pattern, "%s/bench-%d/*.log", bench_path("store"), p);
+        if (glob(pattern, 0, NULL, &found) != 0)
+            bench_die("glob");
+        for (size_t i = 0; i < found.gl_pathc; i++) {
+            struct stat st;
+            int fd = open(found.gl_pathv[i], O_RDONLY | O_CLOEXEC);
+            if (fd < 0 || fstat(fd, &st) != 0)
+                bench_die(found.gl_pathv[i]);
+            size_t words = (size_t)st.st_size / sizeof(uint64_t);
+            if (words > 0) {
+                const uint64_t *at = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+                if (at == MAP_FAILED)
+                    bench_die("mmap");
+                for (size_t k = 0; k < words; k++)
+                    touched += at[k];
+                (void)munmap((void *)(uintptr_t)at, (size_t)st.st_size);
+            }
+            (void)close(fd);
+        }
+        globfree(&found);
+    }
+    atomic_fetch_add(&line->ready, 1);
+}
+
 static void fill(void)
 {
     struct kaja_store *store = create();
@@ -293,6 +326,8 @@ int main(int argc, char **argv)
     struct bench_figure apart = {.name = "two, each its own partition"};
     struct bench_figure one = {.name = "a group of one process reads"};
     struct bench_figure two = {.name = "a group of two"};
+    struct bench_figure touch_one = {.name = "roof: one process adds the bytes up"};
+    struct bench_figure touch_two = {.name = "roof: two processes do"};
     for (long round = 0; round < rounds; round++) {
         bench_add(&fresh, bench_roof_fresh((size_t)records * (size_t)(value_bytes + 10)) /
                               (double)records);
@@ -311,6 +346,8 @@ int main(int argc, char **argv)
             for (int part = 0; part < 2; part++) {
                 bool first = (part == 0) == even;
                 bench_add(first ? &one : &two, processes(first ? 1 : 2, read_process));
+                bench_add(first ? &touch_one : &touch_two,
+                          processes(first ? 1 : 2, touch_process));
             }
             read_back();
         }
@@ -325,6 +362,8 @@ int main(int argc, char **argv)
     bench_print(&apart, "ns/record", &alone, "one process");
     bench_print(&one, "ns/record", NULL, NULL);
     bench_print(&two, "ns/record", &one, "a group of one");
+    bench_print(&touch_one, "ns/record", NULL, NULL);
+    bench_print(&touch_two, "ns/record", &touch_one, "one that adds up");
     bench_end();
     return 0;
 }

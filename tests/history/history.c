@@ -574,7 +574,8 @@ static bool is_fenced(const struct check *check, const struct track *track, size
     /* Told later, and found in its place by a poll that began later: so it joined later. */
     event_ref own = own_assignment(track, at, e->consumer);
     event_ref poll = poll_before(check, newest->consumer, newest->begin);
-    return same_owner(newest, e) && own != NULL && poll != NULL && own->begin < poll->begin;
+    return same_owner(newest, e) && own != NULL && own->generation == e->generation &&
+           poll != NULL && own->begin < poll->begin;
 }
 
 static void check_fenced(struct check *check, struct track *track)

@@ -689,9 +689,21 @@ void kj_member_force(struct kj_member *member)
     kj_lock_release(&member->lock);
 }
 
+/* A static member that was silent beats again from its next poll on: at once, as its session may end
+ * before the tick that would. */
 void kj_member_poll_enter(struct kj_member *member)
 {
+    int64_t now_ms = kj_groups_now_ms(member->groups);
+    int64_t before_ms = (int64_t)kj_load_acquire(&member->polled_ms);
     kj_store_release(&member->polled_ms, INT64_MAX); /* as long as it takes */
+    if (now_ms - before_ms <= member->rebalance_timeout_ms)
+        return;
+    kj_lock_acquire(&member->lock);
+    if (member->slot != 0) {
+        kj_shared_store(kj_scratch_shared(member->groups->store), member->slot, (uint64_t)now_ms);
+        member->heartbeat_ms = now_ms + member->heartbeat_interval_ms;
+    }
+    kj_lock_release(&member->lock);
 }
 
 void kj_member_poll_seen(struct kj_member *member)

@@ -304,6 +304,29 @@ static void test_joining_again_is_a_heartbeat(void **state)
     close_process(&p);
 }
 
+/* A static one whose owner polls again beats at once, not with the tick after. */
+static void test_poll_after_silence_beats(void **state)
+{
+    (void)state;
+    struct process p = open_process();
+    struct kj_member_options options = member_options(NULL);
+    struct kj_member *s;
+    options.rebalance_timeout_ms = 20;
+    options.instance_id = "s";
+    assert_ok(kj_member_new(p.groups, &options, &s));
+    joins(s);
+    kj_member_poll_seen(s);
+    nap(60);
+    assert_ok(kj_member_tick(s, NULL)); /* silent: no beat */
+    uint64_t now_ms = (uint64_t)kj_groups_now_ms(p.groups);
+    assert_true(kj_shared_load(kj_scratch_shared(p.store), s->slot) < now_ms);
+    nap(2);
+    kj_member_poll_enter(s);
+    assert_true(kj_shared_load(kj_scratch_shared(p.store), s->slot) > now_ms);
+    kj_member_free(s);
+    close_process(&p);
+}
+
 /* --- static members --- */
 
 /* The others did not wait for it: it may not go on, nor commit, in a generation it did not join. */
@@ -715,6 +738,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_silent, make, clear),
         cmocka_unit_test_setup_teardown(test_joining_again_is_a_heartbeat, make, clear),
         cmocka_unit_test_setup_teardown(test_static_missed_a_rebalance, make, clear),
+        cmocka_unit_test_setup_teardown(test_poll_after_silence_beats, make, clear),
         cmocka_unit_test_setup_teardown(test_static, make, clear),
         cmocka_unit_test_setup_teardown(test_static_passed_over, make, clear),
         cmocka_unit_test_setup_teardown(test_static_passed_over_twice, make, clear),

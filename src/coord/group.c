@@ -689,8 +689,8 @@ void kj_member_force(struct kj_member *member)
     kj_lock_release(&member->lock);
 }
 
-/* A static member that was silent beats again from its next poll on: at once, as its session may end
- * before the tick that would. */
+/* A static member that was silent beats again from its next poll on: at once, as its session may
+ * end before the tick that would. */
 void kj_member_poll_enter(struct kj_member *member)
 {
     int64_t now_ms = kj_groups_now_ms(member->groups);

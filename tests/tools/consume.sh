@@ -171,10 +171,8 @@ seq 1 3000 | "$KAJA" produce --dir "$dir" --topic lines 2>/dev/null
 "$KAJA" consume --dir "$dir" --topic lines --group g --from-beginning --timeout-ms 500 >/dev/full 2>err && rc=0 || rc=$?
 want_rc 1
 want_err 'cannot write to standard output'
-"$KAJA" consume --dir "$dir" --topic lines --group g --from-beginning --timeout-ms 5000 2>err | head -n 1 >out
-printf '1\n' | want_out
 "$KAJA" consume --dir "$dir" --topic lines --group g --from-beginning --timeout-ms 500 >out 2>err
-[ "$(tail -n 1 out)" = 3000 ] && [ "$(head -n 1 out)" -le 2501 ] || complain "it went on at $(head -n 1 out)"
+seq 1 3000 | want_out
 
 # Someone else's records come while the consumer waits: both partitions, and one that is new.
 run topics --dir "$dir" --create --topic live --partitions 2

@@ -134,32 +134,18 @@ static int note_stored(void *arg, const struct kj_offset_group *group)
 }
 
 /* Groups that live, records or not. */
-static int traces_of_areas(struct kj_groups *groups, struct traces *traces)
+struct living {
+    struct kj_groups *groups;
+    struct traces *traces;
+};
+
+static int note_living(void *arg, struct kj_group *group)
 {
-    struct kj_area area = {0};
-    int32_t partition;
-    if (kj_scratch_shared(groups->store) == NULL)
-        return 0;
-    for (int i = 0; i < 1 << 20; i++) {
-        struct kj_buffer blob = {0};
-        struct kj_group *group = NULL;
-        uint64_t state;
-        KJ_TRY(kj_area_next(groups->store, area, &area, &partition));
-        if (area.word == 0)
-            break;
-        int err = kj_area_read(groups->store, area, &blob, &state);
-        if (err == 0 && blob.len > 0)
-            err = kj_group_decode(blob.bytes, blob.len, &group);
-        if (err == 0 && group != NULL)
-            drop_dead(groups, group);
-        if (err == 0 && group != NULL && group->member_count > 0)
-            err = add_trace(traces, group->id, strlen(group->id), group->generation);
-        kj_buffer_free(&blob);
-        kj_group_free(group);
-        if (err != 0 && err != KAJA_ERR_DAMAGED)
-            return err;
-    }
-    return 0;
+    const struct living *living = arg;
+    drop_dead(living->groups, group);
+    return group->member_count == 0
+               ? 0
+               : add_trace(living->traces, group->id, strlen(group->id), group->generation);
 }
 
 static int compare_traces(const void *a, const void *b)
@@ -215,7 +201,7 @@ int kj_group_describe(struct kj_groups *groups, const char *group_id, kj_group_c
 int kj_groups_list(struct kj_groups *groups, kj_group_callback *callback, void *arg)
 {
     struct traces traces = {0};
-    int err = traces_of_areas(groups, &traces);
+    int err = kj_groups_each(groups, note_living, &(struct living){groups, &traces});
     if (err == 0)
         err = kj_offset_store_groups(groups->offsets, note_stored, &traces);
     if (err == 0 && traces.count > 1)

@@ -115,9 +115,14 @@ int kj_groups_sweep(struct kj_groups *groups);
 void kj_group_reap(struct kj_group_op *op, bool unjoined_only);
 
 int64_t kj_groups_now_ms(struct kj_groups *groups);
-/* The group's blob as of now, without the lock. *ret_group NULL: it has none. */
+/* The group's blob as of now, without the lock. group_id NULL: of whoever has the area.
+ * *ret_group NULL: it has none that can be read. */
 int kj_group_peek(struct kj_groups *groups, struct kj_area area, const char *group_id,
                   struct kj_group **ret_group, uint64_t *ret_state);
+/* Each of them, read so; one that cannot be read is passed over. The callback may change its copy;
+ * what it returns but 0 ends it. DAMAGED: the chain of areas; OUT_OF_MEMORY. */
+typedef int kj_group_each(void *arg, struct kj_group *group);
+int kj_groups_each(struct kj_groups *groups, kj_group_each *callback, void *arg);
 
 /* --- members (group.c); the member's lock is held --- */
 

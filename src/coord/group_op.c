@@ -19,6 +19,7 @@ int64_t kj_groups_now_ms(struct kj_groups *groups)
     return kj_mono_ns(kj_store_clock(groups->store)) / 1000000;
 }
 
+/* group_id NULL: any. */
 static int decode(const struct kj_buffer *blob, const char *group_id, struct kj_group **ret_group)
 {
     struct kj_group *group = NULL;
@@ -31,7 +32,7 @@ static int decode(const struct kj_buffer *blob, const char *group_id, struct kj_
         return 0;
     }
     KJ_TRY(err);
-    if (strcmp(group->id, group_id) != 0) {
+    if (group_id != NULL && strcmp(group->id, group_id) != 0) {
         kj_group_free(group);
         return 0;
     }
@@ -55,6 +56,25 @@ int kj_group_peek(struct kj_groups *groups, struct kj_area area, const char *gro
         err = decode(&blob, group_id, ret_group);
     kj_buffer_free(&blob);
     return err;
+}
+
+int kj_groups_each(struct kj_groups *groups, kj_group_each *callback, void *arg)
+{
+    enum { AREAS_MAX = 1 << 20 }; /* the chain is input */
+    struct kj_area area = {0};
+    int32_t partition;
+    for (int i = 0; i < AREAS_MAX && kj_scratch_shared(groups->store) != NULL; i++) {
+        struct kj_group *group = NULL;
+        uint64_t state;
+        KJ_TRY(kj_area_next(groups->store, area, &area, &partition));
+        if (area.word == 0)
+            break;
+        KJ_TRY(kj_group_peek(groups, area, NULL, &group, &state));
+        int err = group == NULL ? 0 : callback(arg, group);
+        kj_group_free(group);
+        KJ_TRY(err);
+    }
+    return 0;
 }
 
 /* --- who is alive --- */
@@ -126,18 +146,13 @@ void kj_group_reap(struct kj_group_op *op, bool unjoined_only)
 static bool area_is_dead(void *arg, struct kj_area area)
 {
     struct kj_groups *groups = arg;
-    struct kj_buffer blob = {0};
     struct kj_group *group = NULL;
     uint64_t state;
-    int err = kj_area_read(groups->store, area, &blob, &state);
-    if (err == 0)
-        err = kj_group_decode(blob.bytes, blob.len, &group);
-    bool dead = err == 0 && !group->record_due;
+    if (kj_group_peek(groups, area, NULL, &group, &state) != 0)
+        kj_err_clear();
+    bool dead = group != NULL && !group->record_due;
     for (size_t i = 0; dead && i < group->member_count; i++)
         dead = kj_group_member_gone(groups, &group->members[i]);
-    if (err != 0)
-        kj_err_clear();
-    kj_buffer_free(&blob);
     kj_group_free(group);
     return dead;
 }
@@ -164,31 +179,18 @@ static int sweep_group(struct kj_groups *groups, const struct kj_group *seen)
     return err == 0 ? 0 : kj_err_restore(&why);
 }
 
+static int sweep_each(void *arg, struct kj_group *seen)
+{
+    int err = sweep_group(arg, seen);
+    if (err == 0 || err == KAJA_ERR_OUT_OF_MEMORY)
+        return err;
+    kj_err_clear(); /* somebody is at that group */
+    return 0;
+}
+
 int kj_groups_sweep(struct kj_groups *groups)
 {
-    enum { AREAS_MAX = 1 << 20 };
-    struct kj_area area = {0};
-    int32_t partition;
-    for (int i = 0; i < AREAS_MAX && kj_scratch_shared(groups->store) != NULL; i++) {
-        struct kj_buffer blob = {0};
-        struct kj_group *group = NULL;
-        uint64_t state;
-        KJ_TRY(kj_area_next(groups->store, area, &area, &partition));
-        if (area.word == 0)
-            break;
-        int err = kj_area_read(groups->store, area, &blob, &state);
-        if (err == 0 && blob.len > 0)
-            err = kj_group_decode(blob.bytes, blob.len, &group);
-        if (err == 0 && group != NULL)
-            err = sweep_group(groups, group);
-        kj_buffer_free(&blob);
-        kj_group_free(group);
-        if (err == KAJA_ERR_OUT_OF_MEMORY)
-            return err;
-        if (err != 0)
-            kj_err_clear(); /* somebody is at that group, or its next member makes it anew */
-    }
-    return 0;
+    return kj_groups_each(groups, sweep_each, groups);
 }
 
 /* --- the step --- */
